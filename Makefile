@@ -1,0 +1,28 @@
+PYTHON ?= python3
+BIN = .venv/bin
+BACKENDS = jax tensorflow torch
+
+.PHONY: install quickstart test lint clean
+
+install: .venv/installed  ## .venv with the pinned, tested versions
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "kmodels needs Python 3.11 or later; got " + sys.version.split()[0])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
+	@touch $@
+
+quickstart: install  ## trains on built-in data and shows the result
+	$(BIN)/python train.py --model=textcnn --dataset=sample --epochs=5 --output_dir=results/runs/quickstart --overwrite
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint  ## the whole test suite, all backends: one process, one framework
+	$(BIN)/python -m pytest -m 'not backend'
+	@set -e; for backend in $(BACKENDS); do echo "== $$backend"; KERAS_BACKEND=$$backend $(BIN)/python -m pytest -m backend; done
+
+clean:  ## everything that can be made again
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info results/runs

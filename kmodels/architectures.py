@@ -1,0 +1,127 @@
+"""The six classifiers by name, as plain data: what each reads, its default preset and its default recipe.
+
+This table is read by `--help` and by the checks of a run's settings, so it imports no framework. The functions that
+build the models stand in `kmodels.models`.
+"""
+
+from dataclasses import dataclass, field
+
+POOLINGS = ("pooler", "first", "mean", "max")
+LSTM_POOLINGS = ("last", "mean", "max")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One sentence classifier.
+
+    Attributes:
+        name: what `--model` takes.
+        builder: "module:function" inside `kmodels.models`.
+        reads: "words", "wordpiece" or "byte_level_bpe".
+        summary: one line for `--help`.
+        preset: the pretrained encoder it starts from by default; None for models over words.
+        poolings: the values `--pooling` takes, the default first; empty where there is nothing to choose.
+        defaults: settings of `kmodels.config.RunConfig` that this architecture wants otherwise than the rest.
+    """
+
+    name: str
+    builder: str
+    reads: str
+    summary: str
+    preset: str | None = None
+    poolings: tuple[str, ...] = ()
+    defaults: dict = field(default_factory=dict)
+
+    @property
+    def is_encoder(self):
+        """True for the models that start from a pretrained encoder."""
+        return self.preset is not None
+
+
+_WORDS = {
+    "epochs": 5,
+    "batch_size": 64,
+    "learning_rate": 1e-3,
+    "schedule": "constant",
+    "weight_decay": 0.0,
+    "warmup_fraction": 0.0,
+    "max_length": 128,
+}
+# Devlin et al. 2019, appendix A.3: 2e-5 to 5e-5, batches of 16 or 32, 2 to 4 epochs.
+_ENCODER = {
+    "epochs": 3,
+    "batch_size": 32,
+    "learning_rate": 2e-5,
+    "schedule": "linear",
+    "weight_decay": 0.01,
+    "warmup_fraction": 0.1,
+    "max_length": 128,
+}
+
+ARCHITECTURES = {
+    architecture.name: architecture
+    for architecture in (
+        Architecture(
+            "textcnn",
+            "textcnn:textcnn",
+            reads="words",
+            summary="embedding, convolutions of several widths, max over time (Kim 2014)",
+            defaults=_WORDS | {"embedding_dim": 300, "dropout": 0.5},
+        ),
+        Architecture(
+            "bilstm",
+            "bilstm:bilstm",
+            reads="words",
+            summary="embedding, bidirectional LSTM, last states of both directions",
+            poolings=LSTM_POOLINGS,
+            defaults=_WORDS | {"embedding_dim": 300, "lstm_units": 150, "dropout": 0.5},
+        ),
+        Architecture(
+            "bert_base_pool",
+            "encoder:encoder_pool",
+            reads="wordpiece",
+            summary="BERT base, its pretrained pooler",
+            preset="bert_base_en_uncased",
+            poolings=POOLINGS,
+            defaults=_ENCODER | {"dropout": 0.1},
+        ),
+        Architecture(
+            "bert_large_pool",
+            "encoder:encoder_pool",
+            reads="wordpiece",
+            summary="BERT large, its pretrained pooler",
+            preset="bert_large_en_uncased",
+            poolings=POOLINGS,
+            defaults=_ENCODER | {"dropout": 0.1},
+        ),
+        Architecture(
+            "bert_base_lstm",
+            "encoder:encoder_lstm",
+            reads="wordpiece",
+            summary="BERT base, a bidirectional LSTM over its sequence output",
+            preset="bert_base_en_uncased",
+            poolings=LSTM_POOLINGS,
+            defaults=_ENCODER | {"lstm_units": 256, "dropout": 0.1},
+        ),
+        Architecture(
+            "roberta_pool",
+            "encoder:encoder_pool",
+            reads="byte_level_bpe",
+            summary="RoBERTa large, first token through dense + tanh",
+            preset="roberta_large_en",
+            poolings=POOLINGS,
+            defaults=_ENCODER | {"learning_rate": 1e-5, "dropout": 0.1},
+        ),
+    )
+}
+
+# Turc et al. 2019, "Well-Read Students Learn Better": the miniature BERTs, and the two sizes of Devlin et al. 2019.
+# name: (num_layers, hidden_dim); heads of 64 dimensions, an intermediate layer four times as wide.
+SCRATCH_SIZES = {
+    "tiny": (2, 128),
+    "mini": (4, 256),
+    "small": (4, 512),
+    "medium": (8, 512),
+    "base": (12, 768),
+    "large": (24, 1024),
+}

@@ -1,0 +1,109 @@
+"""Decides which one framework this process loads, before Keras exists."""
+
+import importlib
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from kmodels.config import BACKENDS, did_you_mean
+from kmodels.errors import InputError
+
+
+def cache_dir():
+    """The folder for what can be made again: data sets, compiled programs. $KMODELS_CACHE decides if set."""
+    if os.environ.get("KMODELS_CACHE"):
+        return Path(os.environ["KMODELS_CACHE"]).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kmodels"
+
+
+def resolve(name=None):
+    """The backend that a run uses: `name`, else KERAS_BACKEND, else the first that is installed.
+
+    ~/.keras/keras.json is not asked: Keras writes "tensorflow" there when it is first imported, whatever is in use.
+
+    Args:
+        name: one of BACKENDS, or None.
+
+    Raises:
+        InputError: the name is unknown, disagrees with KERAS_BACKEND, or is not installed.
+    """
+    from_environment = os.environ.get("KERAS_BACKEND") or None
+    if name and from_environment and name != from_environment:
+        raise InputError(f"--backend={name} and KERAS_BACKEND={from_environment} disagree; give one of them")
+    wanted = name or from_environment
+    if wanted is None:
+        return _first_installed()
+    if wanted not in BACKENDS:
+        hint = did_you_mean(wanted, BACKENDS)
+        raise InputError(f"the backend must be one of {', '.join(BACKENDS)}; got {wanted!r}{hint}")
+    if not is_installed(wanted):
+        raise InputError(f"the backend {wanted} is not installed; install it with: pip install 'kmodels[{wanted}]'")
+    return wanted
+
+
+def is_installed(name):
+    """True if the framework can be imported here. Imports nothing."""
+    return (name in sys.modules and sys.modules[name] is not None) or importlib.util.find_spec(name) is not None
+
+
+def choose(name):
+    """Makes `name` the one framework of this process, and imports Keras on it.
+
+    Afterwards `import tensorflow` fails in a process that uses another backend: KerasHub would load it on every one,
+    600 MiB of memory and three seconds that the run does not need. If it was imported before, it stays.
+
+    Args:
+        name: a backend that `resolve` gave.
+
+    Raises:
+        InputError: Keras runs on another backend in this process already.
+    """
+    if "keras" in sys.modules:
+        running = sys.modules["keras"].config.backend()
+        if running != name:
+            raise InputError(f"Keras runs on {running} in this process; start a new process to use {name}")
+        return
+    os.environ["KERAS_BACKEND"] = name
+    _set_framework_defaults(name)
+    if name != "tensorflow":
+        _refuse("tensorflow")
+        _refuse("tensorflow_text")
+    # Keras imports JAX, where it is installed, for a callback; 2 s and 100 MiB. Only for that import is it refused:
+    # SciPy takes an entry of None for the module.
+    refused = name != "jax" and _refuse("jax")
+    importlib.import_module("keras")
+    if refused:
+        del sys.modules["jax"]
+
+
+def _refuse(module):
+    """Makes `import module` fail, by Python's own way. Returns False if it was imported already."""
+    if module in sys.modules:
+        return False
+    sys.modules[module] = None  # type: ignore[assignment]
+    return True
+
+
+def _set_framework_defaults(name):
+    """Settings that a framework reads once, at its start. What the user has set stays."""
+    defaults = {
+        "jax": {
+            # Memory is taken as needed, so that a peak says what a run needed.
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            # Compiled programs outlive the process: the second run of the same shapes starts in seconds.
+            "JAX_COMPILATION_CACHE_DIR": str(cache_dir() / "jax"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
+        },
+        "tensorflow": {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        "torch": {},
+    }
+    for variable, value in defaults[name].items():
+        os.environ.setdefault(variable, value)
+
+
+def _first_installed():
+    for name in BACKENDS:
+        if is_installed(name):
+            return name
+    raise InputError(f"no backend is installed; install one with: pip install 'kmodels[{BACKENDS[0]}]'")

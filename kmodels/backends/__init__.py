@@ -1,0 +1,27 @@
+"""What differs between the frameworks: one file each, the same few functions in every one.
+
+configure()                      settings of the framework that all runs share
+feed(batches, num_steps)         what `model.fit` reads, from a function that starts an iterator of batches
+device_memory()                  [DeviceMemory, …] of the accelerators the framework measures; empty on a CPU
+reset_peak_device_memory()       peaks start anew
+precision(is_encoder)            the fastest number format here that keeps accuracy
+describe()                       {"device": …, "devices": …, versions} for environment.json
+"""
+
+import importlib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DeviceMemory:
+    """What one accelerator's allocator says, in bytes."""
+
+    current: int
+    peak: int
+
+
+def current():
+    """The module of the backend that Keras runs on in this process."""
+    import keras
+
+    return importlib.import_module(f"kmodels.backends.{keras.config.backend()}")

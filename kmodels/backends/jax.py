@@ -1,0 +1,45 @@
+"""kmodels on JAX."""
+
+import jax
+
+from kmodels.backends import DeviceMemory, cpu
+
+
+def configure():
+    """Plain float32 products where float32 is asked for, as on the other backends."""
+    jax.config.update("jax_default_matmul_precision", "highest")
+
+
+def feed(batches, num_steps):
+    """`model.fit` reads a Python generator in order, and keeps its place over epochs.
+
+    Args:
+        batches: function without arguments that starts an iterator of (inputs, labels, weights).
+        num_steps: how many batches it gives; not needed here.
+    """
+    return batches()
+
+
+def device_memory():
+    """Memory of each local accelerator as XLA's allocator counts it; empty on a CPU, which has no such count."""
+    statistics = [device.memory_stats() for device in jax.local_devices()]
+    return [DeviceMemory(each["bytes_in_use"], each["peak_bytes_in_use"]) for each in statistics if each]
+
+
+def reset_peak_device_memory():
+    """XLA can't do that: a peak is the process's."""
+
+
+def precision(is_encoder):
+    """bfloat16 products on accelerators that have them; on a CPU, XLA's are slower than float32's."""
+    if not is_encoder or jax.default_backend() == "cpu":
+        return "float32"
+    capability = getattr(jax.local_devices()[0], "compute_capability", "8.0")
+    return "mixed_bfloat16" if float(capability) >= 8 else "mixed_float16"
+
+
+def describe():
+    """The framework's versions and devices, for people to read."""
+    devices = jax.local_devices()
+    kind = cpu.name() if jax.default_backend() == "cpu" else devices[0].device_kind
+    return {"device": kind, "devices": len(devices), "jax": jax.__version__}

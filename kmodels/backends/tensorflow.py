@@ -1,0 +1,68 @@
+"""kmodels on TensorFlow."""
+
+import tensorflow as tf
+
+from kmodels.backends import DeviceMemory, cpu
+
+_SIGNATURE = (
+    {
+        "token_ids": tf.TensorSpec((None, None), tf.int32),
+        "padding_mask": tf.TensorSpec((None, None), tf.bool),
+    },
+    tf.TensorSpec((None,), tf.int32),
+    tf.TensorSpec((None,), tf.float32),
+)
+
+
+def configure():
+    """Plain float32 products where float32 is asked for, as on the other backends."""
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
+def feed(batches, num_steps):
+    """A tf.data.Dataset whose shapes are said beforehand: Keras would take the first two batches' for all.
+
+    Args:
+        batches: function without arguments that starts an iterator of (inputs, labels, weights).
+        num_steps: how many batches it gives.
+    """
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=_SIGNATURE)
+    return dataset.apply(tf.data.experimental.assert_cardinality(num_steps)).prefetch(4)
+
+
+def device_memory():
+    """Memory of each GPU as TensorFlow's allocator counts it; empty without a GPU."""
+    counts = [tf.config.experimental.get_memory_info(name) for name in _gpu_names()]
+    return [DeviceMemory(count["current"], count["peak"]) for count in counts]
+
+
+def reset_peak_device_memory():
+    """Peaks start anew."""
+    for name in _gpu_names():
+        tf.config.experimental.reset_memory_stats(name)
+
+
+def precision(is_encoder):
+    """bfloat16 products for encoders where the device has them; small models gain nothing."""
+    if not is_encoder:
+        return "float32"
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (8, 0))
+        return "mixed_bfloat16" if capability[0] >= 8 else "mixed_float16"
+    return "mixed_bfloat16" if cpu.multiplies_bfloat16() else "float32"
+
+
+def describe():
+    """The framework's versions and devices, for people to read."""
+    gpus = tf.config.list_physical_devices("GPU")
+    details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {}
+    return {
+        "device": details.get("device_name", cpu.name()),
+        "devices": len(gpus) or 1,
+        "tensorflow": tf.__version__,
+    }
+
+
+def _gpu_names():
+    return [f"GPU:{number}" for number, _ in enumerate(tf.config.list_logical_devices("GPU"))]

@@ -1,0 +1,53 @@
+"""How callbacks are told of a step without stopping the device."""
+
+from collections.abc import Mapping
+
+import keras
+
+
+class LazyLogs(Mapping):
+    """A step's figures, each copied from the device when it is read, and only then.
+
+    Args:
+        values: {name: scalar tensor}.
+    """
+
+    def __init__(self, values):
+        self._values = values or {}
+
+    def __getitem__(self, name):
+        return float(self._values[name])
+
+    def __iter__(self):
+        return iter(self._values)
+
+    def __len__(self):
+        return len(self._values)
+
+
+class StepCallbacks(keras.callbacks.CallbackList):
+    """Keras's list of callbacks, which tells them of each step in order, in the loop's own thread.
+
+    Keras's own list copies every figure from the device after every step, or hands the callbacks to other threads,
+    where their order is not kept and they compete with the training for the processor.
+
+    Args:
+        callbacks: [keras.callbacks.Callback, …].
+        model: the model that is trained.
+        epochs: the number after the last epoch's.
+        steps: batches of an epoch.
+    """
+
+    def __init__(self, callbacks, model, epochs, steps):
+        super().__init__(callbacks, add_history=True, model=model, epochs=epochs, steps=steps, verbose=0)
+        self._async_train = self._async_test = self._async_predict = False
+
+    def _on_train_batch_end(self, batch, logs=None):
+        logs = LazyLogs(logs)
+        for callback in self.callbacks:
+            callback.on_train_batch_end(batch, logs=logs)
+
+    def _on_test_batch_end(self, batch, logs=None):
+        logs = LazyLogs(logs)
+        for callback in self.callbacks:
+            callback.on_test_batch_end(batch, logs=logs)

@@ -1,0 +1,42 @@
+"""TensorBoardFile: each epoch's figures as TensorBoard event files, without TensorFlow."""
+
+import time
+
+import keras
+
+from kmodels.errors import InputError
+
+
+class TensorBoardFile(keras.callbacks.Callback):
+    """Writes epoch figures under "epoch_…" tags, as `keras.callbacks.TensorBoard` does, on every backend.
+
+    Keras's own callback needs TensorFlow, even on another backend.
+
+    Args:
+        folder: where the event file goes; `tensorboard --logdir` takes it or one above it.
+
+    Raises:
+        InputError: the package tensorboard is not installed.
+    """
+
+    def __init__(self, folder):
+        super().__init__()
+        try:
+            from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        except ModuleNotFoundError as error:
+            raise InputError(
+                "--tensorboard needs the package tensorboard: pip install 'kmodels[tensorboard]'"
+            ) from error
+        self._writer = EventFileWriter(str(folder))
+
+    def on_epoch_end(self, epoch, logs=None):
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        figures = {name: value for name, value in logs.items() if not name.endswith("first_nonfinite_step")}
+        values = [Summary.Value(tag=f"epoch_{name}", simple_value=value) for name, value in figures.items()]
+        self._writer.add_event(Event(wall_time=time.time(), step=epoch, summary=Summary(value=values)))
+        self._writer.flush()
+
+    def on_train_end(self, logs=None):
+        self._writer.close()

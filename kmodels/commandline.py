@@ -1,0 +1,154 @@
+"""The command line: RunConfig's settings as flags, a grouped --help, one line for what is wrong."""
+
+import dataclasses
+import re
+import sys
+
+from absl import flags
+
+from kmodels.architectures import ARCHITECTURES
+from kmodels.config import RunConfig, did_you_mean, value_type
+from kmodels.errors import InputError, RunError
+
+# The exit statuses of a wrong call or input, of a failed run, and of a run that was interrupted (128 + SIGINT).
+WRONG_INPUT = 2
+FAILED_RUN = 1
+INTERRUPTED = 130
+
+_DEFINE: dict = {
+    str: flags.DEFINE_string,
+    tuple: flags.DEFINE_string,
+    bool: flags.DEFINE_bool,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+}
+_USAGE = """\
+Trains a sentence classifier.
+
+    python train.py --model=textcnn --dataset=sample
+    python train.py --backend=jax --model=textcnn --data_dir=FOLDER
+    KERAS_BACKEND=torch python train.py --model=roberta_pool
+    python train.py --flagfile=flags/bert_base_lstm.flags --epochs=1
+"""
+
+
+def parse(argv):
+    """RunConfig from a command line.
+
+    Args:
+        argv: [program, flag, …].
+
+    Returns:
+        The config, or None where --help was asked for.
+
+    Raises:
+        InputError: a flag is unknown, or its value is not possible.
+    """
+    values = _flag_values()
+    try:
+        rest = values(argv)[1:]
+    except flags.UnrecognizedFlagError as error:
+        raise InputError(f"unknown flag --{error.flagname}{_nearest_flag(error.flagname)}") from error
+    except flags.Error as error:
+        raise InputError(_in_our_words(str(error))) from error
+    if rest:
+        raise InputError(f"every setting is a flag, --name=value; got {rest[0]!r}")
+    if values.help:
+        return None
+    fields = dataclasses.fields(RunConfig)
+    return RunConfig.from_settings(**{field.name: _typed(field, values[field.name].value) for field in fields})
+
+
+def help_text():
+    """What --help prints: usage, the classifiers, and every setting under its group."""
+    lines = [_USAGE, "Models", *(f"  {name:<18}{each.summary}" for name, each in ARCHITECTURES.items())]
+    group = None
+    for field in dataclasses.fields(RunConfig):
+        if field.metadata["group"] != group:
+            group = field.metadata["group"]
+            lines += ["", group]
+        lines += _flag_help(field)
+    lines += ["", "  --flagfile=FILE", "      read flags from a file, one a line; flags after it win"]
+    return "\n".join(lines) + "\n"
+
+
+def run(main, argv):
+    """Calls main(config) for a command line, and says in one line what went wrong.
+
+    Args:
+        main: function of a RunConfig.
+        argv: [program, flag, …].
+
+    Returns:
+        The process's exit status.
+    """
+    try:
+        config = parse(argv)
+        if config is None:
+            print(help_text(), end="")
+        else:
+            main(config)
+    except InputError as error:
+        return _say(error, WRONG_INPUT)
+    except RunError as error:
+        return _say(error, FAILED_RUN)
+    except KeyboardInterrupt:
+        return _say("interrupted; the best weights so far stay in the run's folder", INTERRUPTED)
+    return 0
+
+
+def _say(message, status):
+    print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
+    return status
+
+
+def _flag_values():
+    """Flags of their own, not absl's global ones, so that importing this changes nothing."""
+    values = flags.FlagValues()
+    flags.DEFINE_bool("help", False, "show this help", short_name="h", flag_values=values)
+    for field in dataclasses.fields(RunConfig):
+        define = _DEFINE[value_type(field)]
+        define(field.name, _shown(field.default), field.metadata["help"], flag_values=values)
+    return values
+
+
+def _typed(field, value):
+    """A flag's value as RunConfig has it; only lists are still text."""
+    if value_type(field) is not tuple:
+        return value
+    try:
+        return tuple(int(part) for part in value.split(","))
+    except ValueError as error:
+        raise InputError(f"{field.name} must be whole numbers with commas between them; got {value!r}") from error
+
+
+def _shown(value):
+    """A setting as a command line has it."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else value
+
+
+def _flag_help(field):
+    """The two or more lines of one flag."""
+    kind = {str: "TEXT", bool: "", int: "N", float: "X", tuple: "N,N,…"}[value_type(field)]
+    choices = field.metadata["choices"]
+    value = "|".join(choices) if choices else kind
+    head = f"  --{field.name}" + (f"={value}" if value else "")
+    shown = "" if field.default in (None, False) else f" (default: {_shown(field.default)})"
+    return [head, f"      {field.metadata['help']}{shown}"]
+
+
+def _nearest_flag(name):
+    names = [field.name for field in dataclasses.fields(RunConfig)] + ["flagfile", "help"]
+    return did_you_mean(name, names).replace("'", "").replace("did you mean ", "did you mean --")
+
+
+def _in_our_words(message):
+    """absl's message about a value of the wrong type, in the words of RunConfig's own checks."""
+    match = re.match(r"flag --(\w+)=(.*?): (.*)", message, re.DOTALL)
+    if not match:
+        return message
+    name, value, reason = match.groups()
+    kinds = {int: "a whole number", float: "a number", bool: "true or false"}
+    fields = {field.name: field for field in dataclasses.fields(RunConfig)}
+    kind = kinds.get(value_type(fields[name])) if name in fields else None
+    return f"{name} must be {kind}; got {value!r}" if kind else f"--{name}={value}: {reason}"

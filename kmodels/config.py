@@ -1,0 +1,302 @@
+"""RunConfig: every setting of a run, once: its default, its help, its check and its JSON.
+
+The command line's flags, the keywords of `kmodels.train` and the file config.json all derive from this class. A default
+of None means «as the architecture has it» (`kmodels.architectures`); `RunConfig.resolved` fills those in.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import math
+import types
+import typing
+from dataclasses import dataclass
+
+from kmodels.architectures import ARCHITECTURES, LSTM_POOLINGS, POOLINGS, SCRATCH_SIZES
+from kmodels.errors import InputError
+
+BACKENDS = ("jax", "tensorflow", "torch")
+DATASETS = ("sst2", "sample")
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+MONITORS = ("loss", "accuracy")
+SCHEDULES = ("constant", "linear")
+
+
+def setting(default, group, help, *, choices=None, least=None, most=None, above=None, below=None):
+    """A field of RunConfig: its default, the group of `--help` it stands in, its help, and what values it takes.
+
+    Args:
+        default: the value where nothing is given.
+        group: heading in `--help`.
+        help: one or two lines for a person.
+        choices: the only values allowed, if few.
+        least, most: bounds that are themselves allowed.
+        above, below: bounds that are not.
+    """
+    bounds = {"least": least, "most": most, "above": above, "below": below}
+    return dataclasses.field(default=default, metadata={"group": group, "help": help, "choices": choices} | bounds)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Every setting of a run. Immutable; see `--help` or each field's metadata for what it means."""
+
+    model: str = setting("textcnn", "Model", "which classifier to train", choices=tuple(ARCHITECTURES))
+    backend: str | None = setting(
+        None,
+        "Model",
+        "the framework that does the work; default: KERAS_BACKEND, else the first installed of these",
+        choices=BACKENDS,
+    )
+    preset: str | None = setting(
+        None,
+        "Model",
+        "the pretrained encoder: a KerasHub name, a folder in Keras or Hugging Face format, hf://… or kaggle://…, or "
+        f"scratch:SIZE for random weights ({', '.join(SCRATCH_SIZES)})",
+    )
+    pooling: str | None = setting(
+        None,
+        "Model",
+        f"how hidden states become one vector: {', '.join(POOLINGS)} for the models that end in an encoder, "
+        f"{', '.join(LSTM_POOLINGS)} for those that end in an LSTM",
+        choices=POOLINGS + LSTM_POOLINGS[:1],
+    )
+    embedding_dim: int | None = setting(None, "Model", "size of a word's vector (textcnn, bilstm)", least=1)
+    num_filters: int = setting(100, "Model", "filters of each width (textcnn)", least=1)
+    kernel_sizes: tuple[int, ...] = setting((2, 3, 4, 5), "Model", "widths of the convolutions (textcnn)", least=1)
+    lstm_units: int | None = setting(None, "Model", "units of each direction (bilstm, bert_base_lstm)", least=1)
+    dropout: float | None = setting(
+        None, "Model", "the rate of every dropout of the model; 0 turns them all off", least=0, below=1
+    )
+    word_dropout: float = setting(
+        0.0, "Model", "part of the words that a training batch does not show (textcnn, bilstm)", least=0, below=1
+    )
+    vocabulary_size: int | None = setting(
+        None, "Model", "most entries of a vocabulary made from the training text; default: 20000", least=100
+    )
+    frozen_layers: int = setting(
+        0, "Model", "train neither the encoder's embeddings nor its lowest N layers, where N > 0", least=0
+    )
+    lora_rank: int = setting(
+        0, "Model", "train the encoder's query and value projections by updates of this rank only; 0: off", least=0
+    )
+
+    dataset: str = setting("sst2", "Data", "which data to train on, unless --train_file says", choices=DATASETS)
+    data_dir: str | None = setting(None, "Data", "a folder with SST-2's train.tsv and dev.tsv")
+    train_file: str | None = setting(None, "Data", "your own training data: .tsv, .csv or .jsonl")
+    validation_file: str | None = setting(None, "Data", "your own validation data: .tsv, .csv or .jsonl")
+    text_column: str | None = setting(None, "Data", "column of the text; default: sentence, text, review or content")
+    label_column: str | None = setting(
+        None, "Data", "column of the label; default: label, labels, class, category or target"
+    )
+    max_train_examples: int | None = setting(None, "Data", "train on the first N examples only", least=1)
+    max_length: int | None = setting(
+        None, "Data", "most tokens of a sentence, special ones included; the rest is cut off", least=3
+    )
+    num_buckets: int | None = setting(
+        None,
+        "Data",
+        "most different lengths of batches, each a shape that jax compiles; default: one for every 20 steps, up to 10",
+        least=1,
+        most=64,
+    )
+
+    epochs: int | None = setting(None, "Recipe", "passes over the training data", least=1)
+    batch_size: int | None = setting(None, "Recipe", "sentences in a batch", least=1)
+    learning_rate: float | None = setting(None, "Recipe", "the highest learning rate", above=0)
+    schedule: str | None = setting(
+        None, "Recipe", "what follows the warm-up: constant, or linear decay to 0", choices=SCHEDULES
+    )
+    warmup_fraction: float | None = setting(
+        None, "Recipe", "part of all updates over which the rate climbs from 0", least=0, most=1
+    )
+    weight_decay: float | None = setting(
+        None, "Recipe", "AdamW's decay of weights; biases and norms are left alone", least=0
+    )
+    clip_norm: float | None = setting(
+        1.0, "Recipe", "longest global gradient norm; longer ones are scaled down; 0: no clipping", least=0
+    )
+    gradient_accumulation_steps: int = setting(
+        1, "Recipe", "batches whose gradients are averaged for one update", least=1
+    )
+    label_smoothing: float = setting(
+        0.0, "Recipe", "part of the target spread over all classes; reported losses are without it", least=0, below=1
+    )
+    monitor: str = setting("loss", "Recipe", "the validation figure by which an epoch is the best", choices=MONITORS)
+    patience: int | None = setting(
+        None, "Recipe", "stop when the best epoch lies this many epochs back; default: never", least=1
+    )
+    precision: str = setting(
+        "auto", "Recipe", "number format of the work; auto: the fastest here that keeps accuracy", choices=PRECISIONS
+    )
+    seed: int = setting(0, "Recipe", "decides initial weights, batches and dropout", least=0, below=2**31)
+
+    output_dir: str | None = setting(None, "Output", "the run's folder; default: results/runs/MODEL-BACKEND-DIGEST")
+    overwrite: bool = setting(False, "Output", "replace the run that the folder holds")
+    tensorboard: bool = setting(False, "Output", "write TensorBoard logs into the run's folder")
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = _coerced(field, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
+            _check_value(field, value)
+        _check_together(self)
+
+    @property
+    def architecture(self):
+        return ARCHITECTURES[self.model]
+
+    def resolved(self, backend):
+        """This config with every None that has a default filled in, for a run on `backend`."""
+        filled = {name: value for name, value in self.architecture.defaults.items() if getattr(self, name) is None}
+        filled["backend"] = backend
+        if self.preset is None:
+            filled["preset"] = self.architecture.preset
+        if self.pooling is None and self.architecture.poolings:
+            filled["pooling"] = self.architecture.poolings[0]
+        if self.vocabulary_size is None and not _has_own_vocabulary(filled.get("preset", self.preset)):
+            filled["vocabulary_size"] = 20000
+        config = dataclasses.replace(self, **filled)
+        if config.output_dir is None:
+            config = dataclasses.replace(config, output_dir=_default_output_dir(config))
+        return config
+
+    def to_json(self):
+        """A dict that json can write and `from_json` reads back to an equal config."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_json(cls, values):
+        """The config that `to_json` wrote.
+
+        Raises:
+            InputError: a setting is unknown or its value is not possible.
+        """
+        if not isinstance(values, dict):
+            raise InputError(f"a config must be a JSON object; got {type(values).__name__}")
+        return cls.from_settings(**values)
+
+    @classmethod
+    def from_settings(cls, **settings):
+        """A config from keywords.
+
+        Raises:
+            InputError: a setting is unknown (the nearest one is named) or its value is not possible.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        for name in settings:
+            if name not in names:
+                raise InputError(f"unknown setting {name!r}{did_you_mean(name, names)}")
+        return cls(**settings)
+
+    def differences(self, other):
+        """["name: this one's value, the other's value", …] of the settings that make two runs different runs.
+
+        What the other leaves to the run (None, "auto") does not differ from what this run made of it.
+        """
+        return [
+            f"{name}: {value!r} there, {getattr(other, name)!r} now"
+            for name, value in vars(self).items()
+            if name not in _NOT_THE_RUN and getattr(other, name) not in (value, None, "auto")
+        ]
+
+
+# Where a run is written, and what is done about an older one there, make it no other run.
+_NOT_THE_RUN = ("output_dir", "overwrite")
+
+
+def did_you_mean(name, names):
+    """ "; did you mean 'x'?" with the nearest of names, or "" where none is near."""
+    near = difflib.get_close_matches(str(name), names, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def value_type(field):
+    """The type of a field's value: str, bool, int, float or tuple; what `X | None` allows besides None."""
+    kinds = typing.get_args(field.type) if isinstance(field.type, types.UnionType) else (field.type,)
+    kind = next(kind for kind in kinds if kind is not types.NoneType)
+    return tuple if typing.get_origin(kind) is tuple else kind
+
+
+def _is_optional(field):
+    return types.NoneType in typing.get_args(field.type)
+
+
+def _coerced(field, value):
+    """Whole floats for ints, ints for floats, lists for tuples: what JSON and people write for the same thing."""
+    kind = value_type(field)
+    if value == "" and _is_optional(field):  # --data_dir= on a command line takes a flag file's value back
+        return None
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is tuple and isinstance(value, (list, tuple)):
+        return tuple(value)
+    return value
+
+
+def _check_value(field, value):
+    """Raises InputError unless value has the field's type and lies within its bounds."""
+    if value is None and _is_optional(field):
+        return
+    kind = value_type(field)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise InputError(f"{field.name} must be {_type_name(kind)}; got {value!r}")
+    choices = field.metadata["choices"]
+    if choices and value not in choices:
+        raise InputError(
+            f"{field.name} must be one of {', '.join(choices)}; got {value!r}{did_you_mean(value, choices)}"
+        )
+    if kind is tuple and not value:
+        raise InputError(f"{field.name} must name at least one number; got none")
+    for number in value if kind is tuple else [value]:
+        _check_bounds(field, number)
+
+
+def _type_name(kind):
+    return {str: "text", bool: "true or false", int: "a whole number", float: "a number", tuple: "whole numbers"}[kind]
+
+
+def _check_bounds(field, number):
+    bounds = field.metadata
+    if isinstance(number, float) and not math.isfinite(number):
+        raise InputError(f"{field.name} must be a finite number; got {number!r}")
+    if value_type(field) is tuple and not isinstance(number, int):
+        raise InputError(f"{field.name} must be whole numbers; got {number!r}")
+    for word, bound, holds in (
+        ("at least", bounds["least"], lambda: number >= bounds["least"]),
+        ("at most", bounds["most"], lambda: number <= bounds["most"]),
+        ("more than", bounds["above"], lambda: number > bounds["above"]),
+        ("less than", bounds["below"], lambda: number < bounds["below"]),
+    ):
+        if bound is not None and not holds():
+            raise InputError(f"{field.name} must be {word} {bound}; got {number!r}")
+
+
+def _check_together(config):
+    """Raises InputError for settings that are possible each, but not together."""
+    architecture = config.architecture
+    if config.pooling is not None and config.pooling not in architecture.poolings:
+        allowed = f"one of {', '.join(architecture.poolings)}" if architecture.poolings else "left out"
+        raise InputError(f"pooling must be {allowed} for {config.model}; got {config.pooling!r}")
+    for name in ("preset", "frozen_layers", "lora_rank"):
+        if getattr(config, name) and not architecture.is_encoder:
+            encoders = ", ".join(name for name, other in ARCHITECTURES.items() if other.is_encoder)
+            raise InputError(f"{name} is for the models with an encoder ({encoders}); {config.model} has none")
+    if config.word_dropout and architecture.is_encoder:
+        raise InputError(f"word_dropout is for the models over words (textcnn, bilstm); got model {config.model}")
+    if bool(config.train_file) != bool(config.validation_file):
+        raise InputError("train_file and validation_file must be given together; got only one of them")
+    if config.train_file and config.data_dir:
+        raise InputError("give either data_dir or train_file and validation_file; got both")
+
+
+def _has_own_vocabulary(preset):
+    return preset is not None and not preset.startswith("scratch:")
+
+
+def _default_output_dir(config):
+    """results/runs/MODEL-BACKEND-DIGEST: the same settings give the same folder, other settings another one."""
+    identity = {name: value for name, value in config.to_json().items() if name not in _NOT_THE_RUN}
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+    return f"results/runs/{config.model}-{config.backend}-{digest}"

@@ -1,0 +1,298 @@
+"""Turns sentences into token ids: whole words, WordPiece as in BERT, byte-level BPE as in RoBERTa.
+
+All three are pipelines of the `tokenizers` library, and all are saved in its standard `tokenizer.json`.
+"""
+
+import itertools
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tokenizers
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from kmodels.errors import InputError
+
+KINDS = {"WordLevel": "words", "WordPiece": "wordpiece", "BPE": "byte_level_bpe"}  # by the library's name of the model
+SPECIAL_TOKENS = {  # in the order that training gives them
+    "words": ["[PAD]", "[UNK]"],
+    "wordpiece": ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"],
+    "byte_level_bpe": ["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
+}
+OPTIONAL_TOKENS = {"[MASK]", "<unk>", "<mask>"}
+PADDING_TOKENS = {"words": "[PAD]", "wordpiece": "[PAD]", "byte_level_bpe": "<pad>"}
+TEXTS_PER_SLICE = 10_000  # an Encoding holds far more than its ids: never hold those of a whole data set
+
+# Raw text and text in Penn Treebank form spell these differently; here both come out as on the right.
+BRACKETS = {"-lrb-": "(", "-rrb-": ")", "-lsb-": "[", "-rsb-": "]", "-lcb-": "{", "-rcb-": "}"}
+SPELLINGS = [(rf"(?<!\w){name}(?!\w)", bracket) for name, bracket in BRACKETS.items()]
+SPELLINGS += [(r"\\(?=[/*])", ""), (r"``|''|[“”„]", '"'), ("[`‘’]", "'"), (r"…|\.{2,}", "..."), ("[–—―]|-{2,}", "--")]
+CLITICS = r"(?:s|m|d|re|ll|ve)\b"
+# Tried in this order at each place. Each token matches itself as a whole, so tokens joined by spaces split the same.
+WORD_PATTERNS = (
+    rf"n't\b|'{CLITICS}|'\d\ds?\b",  # n't, 's, '70s
+    r"can(?=not\b)|(?:gon|wan)(?=na\b)|got(?=ta\b)|(?:gim|lem)(?=me\b)",
+    r"\w+?(?:-\w+?)*?(?=n't\b)",  # does|n't
+    r"\p{L}(?:\.\p{L})+\b\.?",  # u.s.
+    rf"\w+(?:(?:-|'(?!{CLITICS})|(?<=\d)[.,:/](?=\d))\w+)*",  # well-made, o'clock, 1,000.50
+    r"\.\.\.|--|[^\s\w]\p{M}*",  # a mark stays with its symbol: many emoji carry one
+)
+
+
+@dataclass(frozen=True, eq=False)
+class TokenizedTexts:
+    """Token ids of many texts, one after another, without padding.
+
+    Attributes:
+        token_ids: int32, (total_tokens,).
+        offsets: int64, (num_texts + 1,); text i is `token_ids[offsets[i]:offsets[i + 1]]`.
+    """
+
+    token_ids: np.ndarray
+    offsets: np.ndarray
+
+    @property
+    def lengths(self):
+        """Number of tokens of each text: int32, (num_texts,)."""
+        return np.diff(self.offsets).astype(np.int32)
+
+
+class Tokenizer:
+    """A tokenizer of one of three kinds. It never changes, so threads can share it.
+
+    Attributes:
+        kind: "words", "wordpiece" or "byte_level_bpe".
+        vocabulary_size: number of ids, special tokens included.
+        padding_id: the id that fills the rows of a batch.
+    """
+
+    def __init__(self, backend):
+        """Wraps a `tokenizers.Tokenizer`; call `load` or a function of this module instead."""
+        model = backend.model
+        self.kind = KINDS.get(type(model).__name__)
+        if self.kind is None or (self.kind == "byte_level_bpe" and "ByteLevel" not in str(backend.pre_tokenizer)):
+            raise InputError(f"its model is {type(model).__name__} after {backend.pre_tokenizer}")
+        ids = backend.get_vocab()
+        _check_vocabulary(self.kind, ids)
+        # A file from elsewhere may carry these; here each call names its length, and batches do the padding.
+        backend.no_truncation()
+        backend.no_padding()
+        unknown_is_known = model.unk_token is None or model.token_to_id(model.unk_token) is not None
+        if max(backend.encode("").ids, default=0) >= len(ids) or not unknown_is_known:
+            raise InputError("its pipeline adds special tokens that its vocabulary has not")
+        self._backend = backend
+        self._num_special_tokens = backend.num_special_tokens_to_add(False)
+        self.vocabulary_size = len(ids)
+        self.padding_id = ids[PADDING_TOKENS[self.kind]]
+
+    def encode(self, texts, max_length=None):
+        """Turns texts into ids, with the special tokens that the kind puts around a text.
+
+        A text that is too long loses its end, but keeps the final special token. A lone surrogate counts as U+FFFD.
+
+        Args:
+            texts: iterable of str; TypeError if one is something else.
+            max_length: greatest number of tokens of a text, special tokens included; None keeps all. InputError if it
+                leaves no room for the special tokens.
+
+        Returns:
+            TokenizedTexts.
+        """
+        minimum = max(1, self._num_special_tokens)
+        if max_length is not None and max_length < minimum:
+            raise InputError(f"max_length must be at least {minimum} for a {self.kind} tokenizer; got {max_length}")
+        texts = _valid_texts(texts)
+        pieces, lengths = [np.zeros(0, np.int32)], [0]
+        for start in range(0, len(texts), TEXTS_PER_SLICE):
+            encodings = self._backend.encode_batch_fast(texts[start : start + TEXTS_PER_SLICE])
+            rows = [self._truncated(encoding.ids, max_length) for encoding in encodings]
+            lengths += map(len, rows)
+            pieces.append(np.fromiter(itertools.chain.from_iterable(rows), np.int32))
+        return TokenizedTexts(np.concatenate(pieces), np.cumsum(lengths, dtype=np.int64))
+
+    def _truncated(self, ids, max_length):
+        # Not the library's truncation: that is state, which other threads and the next call would see.
+        if max_length is None or len(ids) <= max_length:
+            return ids
+        return ids[: max_length - 1] + ids[-1:] if self._num_special_tokens else ids[:max_length]
+
+    def tokens(self, text):
+        """Returns the tokens of one text as strings, one for each id of `encode`."""
+        return [self._backend.id_to_token(int(token_id)) for token_id in self.encode([text]).token_ids]
+
+    @property
+    def vocabulary(self):
+        """All tokens, by id: list of str."""
+        return _tokens_by_id(self._backend)
+
+    @property
+    def merges(self):
+        """The merges of byte-level BPE, by rank, as lines of a merges.txt: list of "a b"; empty for other kinds."""
+        return [" ".join(pair) for pair in json.loads(self._backend.to_str())["model"].get("merges", ())]
+
+    def save(self, path):
+        """Writes a `tokenizer.json`: the same bytes for the same tokenizer."""
+        Path(path).write_text(self._backend.to_str(pretty=True), encoding="utf-8", newline="\n")
+
+    @classmethod
+    def load(cls, path):
+        """Reads a `tokenizer.json`; InputError if it can't be read, is damaged, or of another kind."""
+        try:
+            return cls(tokenizers.Tokenizer.from_buffer(Path(path).read_bytes()))
+        except (OSError, ValueError) as error:
+            raise InputError(f"can't read {path} as tokenizer.json of a {', '.join(KINDS)} model: {error}") from error
+
+
+def words(texts, vocabulary_size=30_000, min_count=1):
+    """Makes a tokenizer of lower-cased words from the texts that a model will be trained on.
+
+    Punctuation and contractions are split as in the Penn Treebank, and raw text gives the same tokens as text that is
+    tokenised already. Id 0 is padding and 1 an unknown word; words follow by falling count, ties by spelling, until
+    there are `vocabulary_size` ids (InputError if not one fits). A word seen less than `min_count` times is unknown.
+    """
+    _check_vocabulary_size(vocabulary_size, len(SPECIAL_TOKENS["words"]) + 1)
+    backend = tokenizers.Tokenizer(models.WordLevel())
+    # BERT's normaliser makes lower case, removes control characters and sets Chinese characters apart.
+    stages = [normalizers.BertNormalizer(strip_accents=False), normalizers.NFC()]
+    stages += [normalizers.Replace(Regex(pattern), spelling) for pattern, spelling in SPELLINGS]
+    backend.normalizer = normalizers.Sequence(stages)
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex("|".join(WORD_PATTERNS)), behavior="removed", invert=True)
+    vocabulary = [*SPECIAL_TOKENS["words"], *_frequent_words(backend, texts, min_count)][:vocabulary_size]
+    backend.model = models.WordLevel({token: token_id for token_id, token in enumerate(vocabulary)}, unk_token="[UNK]")
+    return Tokenizer(backend)
+
+
+def wordpiece(vocabulary, lowercase=True, strip_accents=None, tokenize_chinese_chars=True):
+    """Makes BERT's tokenizer: [CLS] text [SEP], with the ids of transformers' BertTokenizer.
+
+    Args:
+        vocabulary: list of str, by id, as in a vocab.txt; InputError if one comes twice or a special one is missing.
+        lowercase: False for a cased model.
+        strip_accents: whether é is e; None does as `lowercase` does.
+        tokenize_chinese_chars: makes every Chinese character a word.
+    """
+    ids = {token: token_id for token_id, token in enumerate(vocabulary)}
+    _check_vocabulary("wordpiece", ids)
+    backend = tokenizers.Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))
+    backend.normalizer = normalizers.BertNormalizer(True, tokenize_chinese_chars, strip_accents, lowercase)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
+    backend.decoder = decoders.WordPiece()
+    backend.add_special_tokens([token for token in SPECIAL_TOKENS["wordpiece"] if token in ids])
+    return Tokenizer(backend)
+
+
+def byte_level_bpe(vocabulary, merges):
+    """Makes RoBERTa's tokenizer: <s> text </s>, with the ids of transformers' RobertaTokenizer.
+
+    Args:
+        vocabulary: dict of str to int, as in a vocab.json; InputError if <s>, <pad> or </s> is missing.
+        merges: list of "a b" or of (a, b), by rank, as in a merges.txt; InputError for one that makes no token.
+    """
+    _check_vocabulary("byte_level_bpe", vocabulary)
+    backend = tokenizers.Tokenizer(models.BPE(vocabulary, _merge_pairs(merges, vocabulary)))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    first, last = ("<s>", vocabulary["<s>"]), ("</s>", vocabulary["</s>"])
+    backend.post_processor = processors.RobertaProcessing(last, first, trim_offsets=True, add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens([token for token in SPECIAL_TOKENS["byte_level_bpe"] if token in vocabulary])
+    return Tokenizer(backend)
+
+
+def train_wordpiece(texts, vocabulary_size=8_000, lowercase=True):
+    """Trains BERT's tokenizer; [PAD] [UNK] [CLS] [SEP] [MASK] are ids 0 to 4.
+
+    The same texts give the same tokenizer in every process. Single characters fill half of the vocabulary at most;
+    words with rarer ones are unknown. InputError if `vocabulary_size` leaves no room for a character.
+    """
+    texts, special_tokens = _valid_texts(texts), SPECIAL_TOKENS["wordpiece"]
+    _check_vocabulary_size(vocabulary_size, len(special_tokens) + 2)
+    backend = wordpiece(special_tokens, lowercase)._backend
+    characters, continuations = _alphabet(_frequent_words(backend, texts), (vocabulary_size - len(special_tokens)) // 2)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocabulary_size,
+        initial_alphabet=characters,
+        limit_alphabet=len(characters),
+        # The trainer numbers continuations in the order of a hash table that differs between processes, and breaks
+        # ties between merges by these numbers. Those it is given beforehand keep their order.
+        special_tokens=special_tokens + characters + continuations,
+        min_frequency=2,
+        show_progress=False,
+    )
+    backend.train_from_iterator(texts, trainer)
+    return wordpiece(_tokens_by_id(backend), lowercase)
+
+
+def train_byte_level_bpe(texts, vocabulary_size=8_000):
+    """Trains RoBERTa's tokenizer; <s> <pad> </s> <unk> are ids 0 to 3, all bytes follow, and <mask> is the last.
+
+    The same texts give the same tokenizer in every process. InputError if the 256 bytes don't fit `vocabulary_size`.
+    """
+    *first, last = SPECIAL_TOKENS["byte_level_bpe"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    _check_vocabulary_size(vocabulary_size, len(first) + len(alphabet) + 1)
+    size = vocabulary_size - 1  # one less for <mask>
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, min_frequency=2, initial_alphabet=alphabet, special_tokens=first, show_progress=False
+    )
+    trained = tokenizers.Tokenizer(models.BPE())
+    trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trained.train_from_iterator(_valid_texts(texts), trainer)
+    model = json.loads(trained.to_str())["model"]
+    return byte_level_bpe({**model["vocab"], last: len(model["vocab"])}, model["merges"])
+
+
+def _frequent_words(backend, texts, min_count=1):
+    """Returns the words that the backend's first two stages find in texts, by falling count, ties by spelling."""
+    counter = tokenizers.Tokenizer(models.WordLevel())
+    counter.normalizer, counter.pre_tokenizer = backend.normalizer, backend.pre_tokenizer
+    trainer = trainers.WordLevelTrainer(vocab_size=2**31, min_frequency=min_count, show_progress=False)
+    counter.train_from_iterator(_valid_texts(texts), trainer)
+    return _tokens_by_id(counter)
+
+
+def _alphabet(distinct_words, max_characters):
+    """Returns the characters of most words, and those of them that continue a word, as "##c": two sorted lists."""
+    counts = Counter(itertools.chain.from_iterable(map(set, distinct_words)))
+    characters = sorted(sorted(counts, key=lambda character: (-counts[character], character))[:max_characters])
+    continuing = set(itertools.chain.from_iterable(word[1:] for word in distinct_words))
+    return characters, ["##" + character for character in characters if character in continuing]
+
+
+def _valid_texts(texts):
+    """Returns texts as a list of str that UTF-8 can hold, which the library needs."""
+    if isinstance(texts, str):
+        raise TypeError("texts must be several str, as in a list; got a single str")
+    texts = list(texts)
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"each text must be a str; got {type(text).__name__}: {text!r:.60}")
+    return [t if t.isascii() else t.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for t in texts]
+
+
+def _merge_pairs(merges, ids):
+    pairs = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in merges]
+    pairs = [pair for pair in pairs if pair[0] != "#version:"]  # the heading of a merges.txt
+    for pair in pairs:
+        if len(pair) != 2 or not {*pair, "".join(pair)} <= ids.keys():
+            raise InputError(f"a merge must join two tokens of the vocabulary to a third; got {pair}")
+    return pairs
+
+
+def _tokens_by_id(backend):
+    ids = backend.get_vocab()
+    return sorted(ids, key=ids.get)
+
+
+def _check_vocabulary(kind, ids):
+    if unused := set(range(len(ids))).difference(ids.values()):
+        raise InputError(f"a vocabulary must number its tokens from 0, each once; no token has the id {min(unused)}")
+    if missing := sorted({*SPECIAL_TOKENS[kind]} - OPTIONAL_TOKENS - ids.keys()):
+        raise InputError(f"the vocabulary of a {kind} tokenizer must hold {', '.join(missing)}")
+
+
+def _check_vocabulary_size(vocabulary_size, minimum):
+    if vocabulary_size < minimum:
+        raise InputError(f"vocabulary_size must be at least {minimum} for this tokenizer; got {vocabulary_size}")

@@ -1,0 +1,62 @@
+"""Vectors of words, zero on padding."""
+
+import keras
+from keras import ops
+
+from kmodels.layers.initializers import Uniform
+
+
+@keras.saving.register_keras_serializable("kmodels")
+class WordEmbedding(keras.layers.Layer):
+    """Looks words up and, while training, hides some of them.
+
+    Args:
+        vocabulary_size: number of words.
+        embedding_dim: size of a word's vector.
+        word_dropout: part of the words that a training batch shows as zero vectors (Iyyer et al. 2015, section 4).
+        limit: initial vectors are uniform within ± this (Kim 2014 has 0.25).
+        seed: of the initial vectors and of the hiding.
+
+    Call arguments:
+        token_ids: int, (batch, length).
+        padding_mask: bool, (batch, length); True on real tokens.
+
+    Returns:
+        float, (batch, length, embedding_dim); zero on padding.
+    """
+
+    def __init__(self, vocabulary_size, embedding_dim, word_dropout=0.0, limit=0.25, seed=0, **kwargs):
+        super().__init__(**kwargs)
+        self.vocabulary_size = vocabulary_size
+        self.embedding_dim = embedding_dim
+        self.word_dropout = word_dropout
+        self.limit = limit
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def build(self, token_ids_shape, padding_mask_shape=None):
+        self.embeddings = self.add_weight(
+            name="embeddings",
+            shape=(self.vocabulary_size, self.embedding_dim),
+            initializer=Uniform(self.limit, self.seed, f"{self.name}/embeddings"),
+        )
+
+    def call(self, token_ids, padding_mask, training=False):
+        x = ops.take(self.embeddings, token_ids, axis=0)  # (batch, length, embedding_dim)
+        shown = padding_mask
+        if training and self.word_dropout:
+            draw = keras.random.uniform(ops.shape(token_ids), seed=self.seed_generator)  # (batch, length)
+            shown = ops.logical_and(shown, draw >= self.word_dropout)
+        return x * ops.cast(shown, x.dtype)[:, :, None]
+
+    def compute_output_shape(self, token_ids_shape, padding_mask_shape=None):
+        return (*token_ids_shape, self.embedding_dim)
+
+    def get_config(self):
+        return super().get_config() | {
+            "vocabulary_size": self.vocabulary_size,
+            "embedding_dim": self.embedding_dim,
+            "word_dropout": self.word_dropout,
+            "limit": self.limit,
+            "seed": self.seed,
+        }

@@ -1,0 +1,42 @@
+"""Training less than the whole encoder: frozen layers, and low-rank updates."""
+
+from kmodels.errors import InputError
+from kmodels.layers.initializers import GlorotUniform
+
+
+def freeze(backbone, num_layers):
+    """Keeps an encoder's embeddings and its lowest layers as they are.
+
+    Args:
+        backbone: KerasHub encoder.
+        num_layers: how many of the lowest layers; 0 freezes nothing, not even the embeddings.
+
+    Raises:
+        InputError: the encoder has fewer layers.
+    """
+    if num_layers > backbone.num_layers:
+        raise InputError(f"frozen_layers must be at most {backbone.num_layers}, this encoder's; got {num_layers}")
+    if num_layers == 0:
+        return
+    encoder_layers = set(map(id, backbone.transformer_layers))
+    for layer in backbone.layers:
+        if layer.name != "pooled_dense" and id(layer) not in encoder_layers:
+            layer.trainable = False
+    for layer in backbone.transformer_layers[:num_layers]:
+        layer.trainable = False
+
+
+def add_lora(backbone, rank, seed):
+    """Leaves an encoder's weights as they are and trains low-rank updates of its query and value projections.
+
+    Args:
+        backbone: KerasHub encoder.
+        rank: of the updates.
+        seed: of the updates' initial weights, the same numbers on every backend.
+
+    Source: Hu et al. 2022 (LoRA), section 4.
+    """
+    backbone.enable_lora(rank)
+    for number, variable in enumerate(backbone.trainable_variables):
+        if variable.name.endswith("lora_kernel_a"):
+            variable.assign(GlorotUniform(seed, f"lora/{number}")(variable.shape, variable.dtype))

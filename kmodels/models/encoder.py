@@ -1,0 +1,85 @@
+"""Classifiers that start from a KerasHub encoder: BERT or RoBERTa, with pooling or with an LSTM on top."""
+
+import keras
+from keras import ops
+
+from kmodels.layers.bidirectional_lstm import BidirectionalLSTM
+from kmodels.layers.initializers import TruncatedNormal
+from kmodels.layers.pooling import MaskedPooling
+from kmodels.models.inputs import logits_layer, token_inputs
+
+# Devlin et al. 2019 draw every new weight with this standard deviation.
+STDDEV = 0.02
+
+
+def encoder_pool(backbone, num_classes, pooling="pooler", dropout=0.1, seed=0):
+    """An encoder, one vector a sentence, a linear layer.
+
+    Args:
+        backbone: keras_hub BertBackbone or RobertaBackbone.
+        num_classes: number of classes.
+        pooling: "pooler": the first token through dense + tanh, pretrained in BERT and new in RoBERTa; or "first",
+            "mean" or "max" of the last hidden states.
+        dropout: rate before the last layer.
+        seed: of the new layers' initial weights, the same numbers on every backend.
+
+    Returns:
+        keras.Model from {"token_ids": int, (batch, length); "padding_mask": bool, (batch, length)} to float32 logits,
+        (batch, num_classes).
+
+    Source: Devlin et al. 2019, section 4.1; Liu et al. 2019 (RoBERTa).
+    """
+    inputs = token_inputs()
+    hidden, pooled = _encode(backbone, inputs)  # (batch, length, hidden_dim), (batch, hidden_dim) or None
+    if pooling != "pooler":
+        pooled = MaskedPooling(pooling, name="pooling")(hidden, inputs["padding_mask"])
+        _freeze_unused_pooler(backbone)
+    elif pooled is None:
+        first = MaskedPooling("first", name="pooling")(hidden, inputs["padding_mask"])
+        pooled = keras.layers.Dense(
+            backbone.hidden_dim,
+            activation="tanh",
+            kernel_initializer=TruncatedNormal(STDDEV, seed, "pooled_dense/kernel"),
+            name="pooled_dense",
+        )(keras.layers.Dropout(dropout, seed=seed + 1, name="pooling_dropout")(first))
+    x = keras.layers.Dropout(dropout, seed=seed, name="dropout")(pooled)
+    return keras.Model(inputs, logits_layer(num_classes, seed, STDDEV)(x), name="encoder_pool")
+
+
+def encoder_lstm(backbone, num_classes, lstm_units=256, pooling="last", dropout=0.1, seed=0):
+    """An encoder, a bidirectional LSTM over its sequence output, a linear layer.
+
+    Args:
+        backbone: keras_hub BertBackbone or RobertaBackbone.
+        num_classes: number of classes.
+        lstm_units: size of each direction's state.
+        pooling: "last" (the last states of both directions), "mean" or "max" over the tokens.
+        dropout: rate before the last layer.
+        seed: of the new layers' initial weights, the same numbers on every backend.
+
+    Returns:
+        keras.Model from {"token_ids": int, (batch, length); "padding_mask": bool, (batch, length)} to float32 logits,
+        (batch, num_classes).
+    """
+    inputs = token_inputs()
+    hidden, _ = _encode(backbone, inputs)  # (batch, length, hidden_dim)
+    _freeze_unused_pooler(backbone)
+    lstm = BidirectionalLSTM(lstm_units, pooling, seed=seed, name="lstm")
+    x = lstm(hidden, inputs["padding_mask"])  # (batch, 2 * lstm_units)
+    x = keras.layers.Dropout(dropout, seed=seed, name="dropout")(x)
+    return keras.Model(inputs, logits_layer(num_classes, seed, STDDEV)(x), name="encoder_lstm")
+
+
+def _encode(backbone, inputs):
+    """(hidden states, (batch, length, hidden_dim); the pretrained pooler's output, (batch, hidden_dim), or None)."""
+    features = {"token_ids": inputs["token_ids"], "padding_mask": ops.cast(inputs["padding_mask"], "int32")}
+    if not hasattr(backbone, "pooled_dense"):  # RoBERTa knows one segment and has no pooler
+        return backbone(features), None
+    outputs = backbone(features | {"segment_ids": ops.zeros_like(inputs["token_ids"])})
+    return outputs["sequence_output"], outputs["pooled_output"]
+
+
+def _freeze_unused_pooler(backbone):
+    """Keeps the optimizer from decaying a pretrained pooler that no loss reaches."""
+    if hasattr(backbone, "pooled_dense"):
+        backbone.pooled_dense.trainable = False

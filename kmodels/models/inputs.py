@@ -1,0 +1,26 @@
+"""How every classifier begins and ends."""
+
+import keras
+
+from kmodels.layers.initializers import GlorotUniform, TruncatedNormal
+
+
+def token_inputs():
+    """The inputs of every classifier: token_ids int32, and padding_mask bool, True on real tokens; (batch, length)."""
+    return {
+        "token_ids": keras.Input((None,), dtype="int32", name="token_ids"),
+        "padding_mask": keras.Input((None,), dtype="bool", name="padding_mask"),
+    }
+
+
+def logits_layer(num_classes, seed, stddev=None):
+    """The last layer: (batch, dim) → float32 logits, (batch, num_classes), whatever precision came before.
+
+    Args:
+        num_classes: number of classes.
+        seed: of the initial weights.
+        stddev: of the initial weights, as BERT draws them; None for Glorot's uniform.
+    """
+    name = "logits/kernel"
+    initializer = GlorotUniform(seed, name) if stddev is None else TruncatedNormal(stddev, seed, name)
+    return keras.layers.Dense(num_classes, kernel_initializer=initializer, dtype="float32", name="logits")

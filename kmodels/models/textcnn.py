@@ -1,0 +1,58 @@
+"""TextCNN: convolutions over word vectors and their maximum over time. Source: Kim 2014."""
+
+import keras
+
+from kmodels.layers.initializers import GlorotUniform
+from kmodels.layers.pooling import MaskedPooling
+from kmodels.layers.word_embedding import WordEmbedding
+from kmodels.models.inputs import logits_layer, token_inputs
+
+
+def textcnn(
+    vocabulary_size,
+    num_classes,
+    embedding_dim=300,
+    num_filters=100,
+    kernel_sizes=(2, 3, 4, 5),
+    dropout=0.5,
+    word_dropout=0.0,
+    seed=0,
+):
+    """A convolutional sentence classifier.
+
+    Args:
+        vocabulary_size: number of words.
+        num_classes: number of classes.
+        embedding_dim: size of a word's vector.
+        num_filters: filters of each width.
+        kernel_sizes: widths of the convolutions, in words.
+        dropout: rate before the last layer.
+        word_dropout: part of the words that a training batch does not show.
+        seed: of the initial weights, the same numbers on every backend.
+
+    Returns:
+        keras.Model from {"token_ids": int, (batch, length); "padding_mask": bool, (batch, length)} to float32 logits,
+        (batch, num_classes).
+
+    Source: Kim 2014 (the CNN-rand model; widths and sizes of vectors as given).
+    """
+    inputs = token_inputs()
+    padding_mask = inputs["padding_mask"]
+    embedding = WordEmbedding(vocabulary_size, embedding_dim, word_dropout, seed=seed, name="embedding")
+    x = embedding(inputs["token_ids"], padding_mask)  # (batch, length, embedding_dim)
+    pooled = []
+    for width in kernel_sizes:
+        convolution = keras.layers.Conv1D(
+            num_filters,
+            width,
+            padding="same",
+            activation="relu",
+            kernel_initializer=GlorotUniform(seed, f"conv_{width}/kernel"),
+            name=f"conv_{width}",
+        )
+        # Only windows centred on a word count, and beyond the sentence all is zero: so padding changes nothing.
+        windows = convolution(x)  # (batch, length, num_filters)
+        pooled.append(MaskedPooling("max", name=f"max_{width}")(windows, padding_mask))  # (batch, num_filters)
+    x = keras.layers.Concatenate(name="widths")(pooled) if len(pooled) > 1 else pooled[0]
+    x = keras.layers.Dropout(dropout, seed=seed, name="dropout")(x)
+    return keras.Model(inputs, logits_layer(num_classes, seed)(x), name="textcnn")

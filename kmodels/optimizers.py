@@ -1,0 +1,65 @@
+"""AdamW, its learning rate over time, and what it leaves undecayed."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("kmodels")
+class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Climbs from 0 to the peak over the warm-up, then stays there, or falls in a line to 0 at the last update.
+
+    Args:
+        peak: the highest learning rate.
+        warmup_updates: updates of the warm-up; the first has peak / warmup_updates.
+        total_updates: updates of the whole run.
+        decay: "linear" or "constant".
+
+    Source: Devlin et al. 2019, appendix A.2.
+    """
+
+    def __init__(self, peak, warmup_updates, total_updates, decay="linear"):
+        self.peak = peak
+        self.warmup_updates = warmup_updates
+        self.total_updates = total_updates
+        self.decay = decay
+
+    def __call__(self, step):
+        done = ops.cast(step, "float32") + 1
+        climb = done / max(self.warmup_updates, 1)
+        fall = (self.total_updates - done + 1) / max(self.total_updates - self.warmup_updates, 1)
+        factor = ops.minimum(climb, 1.0)
+        if self.decay == "linear":
+            factor = ops.minimum(factor, ops.maximum(fall, 0.0))
+        return self.peak * factor
+
+    def get_config(self):
+        return {
+            "peak": self.peak,
+            "warmup_updates": self.warmup_updates,
+            "total_updates": self.total_updates,
+            "decay": self.decay,
+        }
+
+
+def adamw(learning_rate, weight_decay=0.01, clip_norm=1.0, gradient_accumulation_steps=1):
+    """AdamW that decays no bias and no norm.
+
+    Args:
+        learning_rate: float or schedule.
+        weight_decay: decoupled decay of all other weights; 0 for plain Adam.
+        clip_norm: longest global gradient norm; 0 or None for no clipping.
+        gradient_accumulation_steps: batches whose gradients are averaged for one update.
+
+    Source: Loshchilov & Hutter 2019 (AdamW); Devlin et al. 2019, appendix A.2 (what is not decayed).
+    """
+    settings = {
+        "epsilon": 1e-8,
+        "global_clipnorm": clip_norm or None,
+        "gradient_accumulation_steps": gradient_accumulation_steps if gradient_accumulation_steps > 1 else None,
+    }
+    if not weight_decay:  # AdamW would still pass over every weight to subtract nothing
+        return keras.optimizers.Adam(learning_rate, **settings)
+    optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay, **settings)
+    # Leaf names: on torch and jax a variable is matched by its own name, on tensorflow by its path.
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer

@@ -1,0 +1,184 @@
+"""What a run leaves in its folder: the names of its files, the schema of metrics.json, atomic writes, reading back."""
+
+import json
+import math
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from kmodels.errors import InputError, RunError
+
+CONFIG = "config.json"
+ENVIRONMENT = "environment.json"
+MODEL = "model.json"
+TOKENIZER = "tokenizer.json"
+WEIGHTS = "best.weights.h5"
+HISTORY = "history.jsonl"
+METRICS = "metrics.json"
+TENSORBOARD = "tensorboard"
+
+MEBIBYTE = 2**20
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished run.
+
+    Attributes:
+        output_dir: its folder.
+        config: {setting: value}, as in config.json.
+        environment: versions, backend and device, as in environment.json.
+        history: [{…}, …], a dict an epoch, as in history.jsonl.
+        metrics: {name: value}, as in metrics.json.
+    """
+
+    output_dir: Path
+    config: dict
+    environment: dict
+    history: list
+    metrics: dict
+
+    def __getitem__(self, name):
+        return self.metrics[name]
+
+    def __str__(self):
+        return summary(self)
+
+
+def build_metrics(history, best_epoch, seconds, memory, extra, start_epoch=0):
+    """The figures of a run under the names of metrics.json, in their order.
+
+    Args:
+        history: [{"epoch", "training_accuracy", "training_loss", "validation_accuracy", "validation_loss"}, …].
+        best_epoch: number of the best epoch, from 0.
+        seconds: how long training and validation took.
+        memory: kmodels.callbacks.PeakMemory after the run, or anything with its attributes.
+        extra: {name: value} of further figures; one of None was not measured and is left out.
+        start_epoch: number of the first epoch.
+    """
+    last = history[-1]
+    best = next(line for line in history if line["epoch"] == best_epoch)
+    metrics = {"best_epoch": best_epoch, "peak_worker_0_memory_MB": memory.peak_host_bytes / MEBIBYTE}
+    for number, device in enumerate(memory.device_memory):
+        metrics[f"peak_gpu_{number}_memory_MB"] = device.peak / MEBIBYTE
+    metrics |= {
+        "training_duration": str(timedelta(seconds=seconds)),
+        "training_start_epoch": start_epoch,
+        "training_epochs": last["epoch"] - start_epoch,
+        "epoch": last["epoch"],
+        "training_accuracy": last["training_accuracy"],
+        "training_loss": last["training_loss"],
+        "training_worker_0_memory_MB": memory.host_bytes / MEBIBYTE,
+    }
+    for number, device in enumerate(memory.device_memory):
+        metrics[f"training_gpu_{number}_memory_MB"] = device.current / MEBIBYTE
+    metrics |= {
+        "validation_accuracy": last["validation_accuracy"],
+        "validation_loss": last["validation_loss"],
+        "best_validation_accuracy": best["validation_accuracy"],
+        "best_validation_loss": best["validation_loss"],
+    }
+    for number, size in enumerate(memory.nvml_bytes):
+        if size:
+            metrics[f"nvml_gpu_{number}_memory_MB"] = size / MEBIBYTE
+    return metrics | {name: value for name, value in extra.items() if value is not None}
+
+
+def write_text(path, text):
+    """Writes a whole file or none: beside its place, synced, renamed.
+
+    Raises:
+        RunError: the file can't be written.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        with open(beside, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise RunError(f"{path} can't be written: {error.strerror}") from error
+
+
+def write_json(path, value):
+    """`write_text` of a value as indented JSON; a NaN or an infinity is refused, for they are no JSON."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_history(path, history):
+    """`write_text` of history.jsonl: a line an epoch. A figure that is not finite is written as null."""
+    lines = [
+        {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in line.items()}
+        for line in history
+    ]
+    write_text(path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))
+
+
+def read_json(path):
+    """The value in a JSON file of a run's folder.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not whole JSON: {error}") from error
+
+
+def read(output_dir):
+    """The Record in a finished run's folder.
+
+    Raises:
+        InputError: the folder holds no finished run.
+    """
+    folder = Path(output_dir)
+    if not is_finished(folder):
+        raise InputError(f"{folder} holds no finished run: it has no {METRICS}")
+    history = [json.loads(line) for line in (folder / HISTORY).read_text(encoding="utf-8").splitlines()]
+    return Record(
+        output_dir=folder,
+        config=read_json(folder / CONFIG),
+        environment=read_json(folder / ENVIRONMENT),
+        history=history,
+        metrics=read_json(folder / METRICS),
+    )
+
+
+def is_finished(output_dir):
+    """True if a run ended in this folder: metrics.json is written last."""
+    return (Path(output_dir) / METRICS).is_file()
+
+
+def summary(record):
+    """A finished run in a few lines, for a terminal."""
+    metrics, config = record.metrics, record.config
+    rows = [
+        ("model", f"{config['model']} on {config['backend']}, {config['precision']}, {record.environment['device']}"),
+        ("best epoch", f"{metrics['best_epoch']} of 0 to {metrics['epoch']}"),
+        (
+            "validation",
+            f"accuracy {metrics['best_validation_accuracy']:.4f}, loss {metrics['best_validation_loss']:.4f}",
+        ),
+        ("training", f"{metrics['training_duration'].partition('.')[0]}{_speed(metrics)}"),
+        ("memory", _memory(metrics)),
+        ("folder", str(record.output_dir)),
+    ]
+    return "\n".join(f"{name:<12}{value}" for name, value in rows)
+
+
+def _speed(metrics):
+    if "samples_per_second" not in metrics:
+        return ""
+    return f", {metrics['samples_per_second']:,.0f} sentences/s, compiling {metrics['compile_seconds']:.1f} s"
+
+
+def _memory(metrics):
+    devices = [f"GPU {name.split('_')[2]} {value:,.0f} MiB" for name, value in metrics.items() if "peak_gpu" in name]
+    return ", ".join([f"host {metrics['peak_worker_0_memory_MB']:,.0f} MiB", *devices]) + " at most"

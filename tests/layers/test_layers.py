@@ -1,0 +1,109 @@
+"""Layers against plain NumPy."""
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.backend
+
+FROZEN = [[0.11026, 0.962902, 0.293211, -0.837927], [0.022507, 0.196552], [0.005924, -0.007497]]
+
+
+def hidden(lengths, padded_to, dim=3):
+    mask = np.arange(padded_to) < np.array(lengths)[:, None]
+    x = np.random.default_rng(0).standard_normal((*mask.shape, dim)).astype("float32")
+    return x, mask
+
+
+def to_numpy(tensor):
+    from keras import ops
+
+    return np.asarray(ops.convert_to_numpy(tensor))
+
+
+@pytest.mark.parametrize("name", ["mean", "max"])
+def test_pooling_equals_numpy_over_the_real_tokens(name):
+    from kmodels.layers.pooling import MaskedPooling
+
+    x, mask = hidden([1, 4, 2], padded_to=4)
+    plain = np.mean if name == "mean" else np.max
+    expected = np.stack([plain(row[keep], axis=0) for row, keep in zip(x, mask)])
+    np.testing.assert_allclose(to_numpy(MaskedPooling(name)(x, mask)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["mean", "max"])
+def test_pooling_of_no_token_is_zero(name):
+    from kmodels.layers.pooling import MaskedPooling
+
+    x, mask = hidden([0, 2], padded_to=2)
+    assert (to_numpy(MaskedPooling(name)(x, mask))[0] == 0).all()
+
+
+def test_reverse_within_length_turns_sentences_and_leaves_padding():
+    from kmodels.layers.bidirectional_lstm import reverse_within_length
+
+    x, mask = hidden([3, 1, 0], padded_to=4)
+    turned = to_numpy(reverse_within_length(x, mask))
+    for row, length in enumerate([3, 1, 0]):
+        np.testing.assert_array_equal(turned[row, :length], x[row, :length][::-1])
+        np.testing.assert_array_equal(turned[row, length:], x[row, length:])
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean", "max"])
+def test_bidirectional_lstm_equals_kerass_own_on_each_sentence_alone(pooling):
+    import keras
+
+    from kmodels.layers.bidirectional_lstm import BidirectionalLSTM
+
+    x, mask = hidden([3, 5], padded_to=6)
+    layer = BidirectionalLSTM(4, pooling, seed=1)
+    together = to_numpy(layer(x, mask))
+    for row, length in enumerate([3, 5]):
+        alone = x[row : row + 1, :length]
+        forward = to_numpy(layer.forward_lstm(alone))[0]
+        backward = to_numpy(keras.ops.flip(layer.backward_lstm(alone[:, ::-1].copy()), axis=1))[0]
+        if pooling == "last":
+            expected = np.concatenate([forward[-1], backward[0]])
+        else:
+            expected = getattr(np, pooling)(np.concatenate([forward, backward], axis=1), axis=0)
+        np.testing.assert_allclose(together[row], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("initializer", ["GlorotUniform", "Orthogonal"])
+def test_initial_weights_follow_from_seed_and_name(initializer):
+    from kmodels.layers import initializers
+
+    kind = getattr(initializers, initializer)
+    draw = [to_numpy(kind(seed, name)((3, 6))) for seed, name in ((1, "a"), (1, "a"), (2, "a"), (1, "b"))]
+    np.testing.assert_array_equal(draw[0], draw[1])
+    assert (draw[0] != draw[2]).any()
+    assert (draw[0] != draw[3]).any()
+
+
+def test_initial_weights_are_these_numbers_on_every_backend():
+    from kmodels.layers.initializers import GlorotUniform, TruncatedNormal, Uniform
+
+    drawn = [
+        to_numpy(kind(shape))
+        for kind, shape in (
+            (GlorotUniform(0, "x"), (2, 2)),
+            (Uniform(0.25, 0, "x"), (2,)),
+            (TruncatedNormal(0.02, 0, "x"), (2,)),
+        )
+    ]
+    for values, frozen in zip(drawn, FROZEN):
+        np.testing.assert_allclose(values.ravel(), frozen, atol=1e-6)
+
+
+def test_orthogonal_rows_are_orthonormal():
+    from kmodels.layers.initializers import Orthogonal
+
+    matrix = to_numpy(Orthogonal(3, "x")((4, 16)))
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(4), atol=1e-6)
+
+
+def test_truncated_normal_stays_within_two_deviations():
+    from kmodels.layers.initializers import TruncatedNormal
+
+    values = to_numpy(TruncatedNormal(0.02, 0, "x")((100, 100)))
+    assert np.abs(values).max() <= 0.04
+    assert abs(values.std() - 0.02 * 0.8796) < 3e-4  # a normal cut at two deviations keeps 0.8796 of its own

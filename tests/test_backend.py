@@ -1,0 +1,93 @@
+"""Which framework a process loads."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from kmodels import backend
+from kmodels.errors import InputError
+
+
+def python(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_flag_and_the_environment_that_disagree_are_refused(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    with pytest.raises(InputError, match="--backend=jax and KERAS_BACKEND=torch disagree"):
+        backend.resolve("jax")
+    assert backend.resolve("torch") == "torch"
+
+
+def test_the_environment_decides_where_no_flag_is_given(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    assert backend.resolve() == "torch"
+
+
+def test_an_unknown_backend_is_refused_with_the_nearest(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "pytorch")
+    with pytest.raises(InputError, match=r"got 'pytorch'; did you mean 'torch'\?"):
+        backend.resolve()
+
+
+def test_a_backend_that_is_not_installed_names_the_extra(monkeypatch):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setattr(backend, "is_installed", lambda name: name == "torch")
+    with pytest.raises(InputError, match=r"pip install 'kmodels\[jax\]'"):
+        backend.resolve("jax")
+    assert backend.resolve() == "torch"
+
+
+def test_without_any_backend_the_first_is_suggested(monkeypatch):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setattr(backend, "is_installed", lambda name: False)
+    with pytest.raises(InputError, match="no backend is installed"):
+        backend.resolve()
+
+
+@pytest.mark.parametrize("name", backend.BACKENDS)
+def test_a_process_loads_one_framework(name):
+    code = f"""
+import sys
+from kmodels import backend
+backend.choose({name!r})
+import keras, kmodels.models.presets
+print(*sorted(m for m in ("jax", "tensorflow", "torch") if sys.modules.get(m)))
+"""
+    result = python(code, KERAS_BACKEND="")
+    assert result.stdout.split() == ([name] if name != "tensorflow" else ["tensorflow"]), result.stderr
+
+
+def test_keras_that_runs_on_another_backend_is_said_so():
+    code = """
+from kmodels import backend
+import keras
+backend.choose("jax")
+"""
+    assert "Keras runs on torch in this process" in python(code, KERAS_BACKEND="torch").stderr
+
+
+def test_import_kmodels_loads_no_framework_and_is_quick():
+    code = """
+import sys, time
+start = time.perf_counter()
+import kmodels
+seconds = time.perf_counter() - start
+assert not {"keras", "keras_hub", "jax", "tensorflow", "torch", "numpy"} & set(sys.modules), sorted(sys.modules)
+assert seconds < 0.1, seconds
+assert callable(kmodels.train) or True
+"""
+    result = python(code)
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_cache_folder_follows_the_environment(monkeypatch):
+    monkeypatch.setenv("KMODELS_CACHE", "/a/cache")
+    assert backend.cache_dir().as_posix() == "/a/cache"
+    monkeypatch.delenv("KMODELS_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/b")
+    assert backend.cache_dir().as_posix() == "/b/kmodels"

@@ -1,0 +1,104 @@
+"""RunConfig: defaults, checks, JSON."""
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kmodels.architectures import ARCHITECTURES
+from kmodels.config import RunConfig
+from kmodels.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"model": "textcn"}, "model must be one of .*; got 'textcn'; did you mean 'textcnn'?"),
+        ({"modle": "textcnn"}, "unknown setting 'modle'; did you mean 'model'?"),
+        ({"epochs": 0}, "epochs must be at least 1; got 0"),
+        ({"epochs": 1.5}, "epochs must be a whole number; got 1.5"),
+        ({"epochs": True}, "epochs must be a whole number; got True"),
+        ({"dropout": 1.0}, "dropout must be less than 1; got 1.0"),
+        ({"dropout": -0.1}, "dropout must be at least 0; got -0.1"),
+        ({"learning_rate": 0}, "learning_rate must be more than 0; got 0.0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be a finite number; got nan"),
+        ({"warmup_fraction": 1.1}, "warmup_fraction must be at most 1; got 1.1"),
+        ({"kernel_sizes": ()}, "kernel_sizes must name at least one number; got none"),
+        ({"kernel_sizes": (0,)}, "kernel_sizes must be at least 1; got 0"),
+        ({"kernel_sizes": (1.5,)}, "kernel_sizes must be whole numbers; got 1.5"),
+        ({"monitor": "los"}, "monitor must be one of loss, accuracy; got 'los'; did you mean 'loss'?"),
+        ({"pooling": "max"}, "pooling must be left out for textcnn; got 'max'"),
+        ({"model": "bilstm", "pooling": "pooler"}, "pooling must be one of last, mean, max for bilstm; got 'pooler'"),
+        ({"preset": "x"}, "preset is for the models with an encoder .*; textcnn has none"),
+        ({"lora_rank": 4}, "lora_rank is for the models with an encoder"),
+        ({"model": "roberta_pool", "word_dropout": 0.1}, "word_dropout is for the models over words"),
+        ({"train_file": "a.tsv"}, "train_file and validation_file must be given together"),
+        ({"train_file": "a", "validation_file": "b", "data_dir": "c"}, "give either data_dir or train_file"),
+    ],
+)
+def test_what_is_impossible_is_refused_in_one_line(settings, message):
+    with pytest.raises(InputError, match=message.replace("?", r"\?")) as caught:
+        RunConfig.from_settings(**settings)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("model", ARCHITECTURES)
+def test_resolving_leaves_no_recipe_open(model):
+    config = RunConfig(model=model).resolved("jax")
+    recipe = ("backend", "epochs", "batch_size", "learning_rate", "schedule", "warmup_fraction", "weight_decay")
+    for name in (*recipe, "dropout", "max_length", "output_dir"):
+        assert getattr(config, name) is not None, name
+    assert (config.preset is None) == (not config.architecture.is_encoder)
+
+
+@pytest.mark.parametrize("model", ARCHITECTURES)
+def test_resolving_keeps_what_was_given_and_is_idempotent(model):
+    config = RunConfig(model=model, epochs=7, dropout=0, learning_rate=1).resolved("torch")
+    assert (config.epochs, config.dropout, config.learning_rate) == (7, 0.0, 1.0)
+    assert config.resolved("torch") == config
+
+
+def test_the_default_folder_is_one_a_setting():
+    first, other, again = (RunConfig(seed=seed).resolved("jax").output_dir for seed in (1, 2, 1))
+    assert first == again != other
+
+
+settings_strategy = st.fixed_dictionaries(
+    {},
+    optional={
+        "model": st.sampled_from(["textcnn", "bilstm"]),
+        "epochs": st.integers(1, 10**6),
+        "dropout": st.floats(0, 0.99),
+        "learning_rate": st.floats(1e-12, 1e3),
+        "kernel_sizes": st.lists(st.integers(1, 20), min_size=1, max_size=5),
+        "seed": st.integers(0, 2**31 - 1),
+        "data_dir": st.text(min_size=1),
+        "tensorboard": st.booleans(),
+    },
+)
+
+
+@given(settings_strategy)
+def test_json_gives_the_config_back(settings):
+    config = RunConfig.from_settings(**settings)
+    assert RunConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_differences_name_both_values_and_only_what_makes_another_run():
+    there = RunConfig(seed=1, output_dir="a").resolved("jax")
+    now = RunConfig(seed=2, output_dir="b", overwrite=True).resolved("jax")
+    assert there.differences(now) == ["seed: 1 there, 2 now"]
+
+
+def test_what_a_run_decides_itself_is_no_difference():
+    there = dataclasses.replace(RunConfig().resolved("jax"), precision="float32", num_buckets=3)
+    assert there.differences(RunConfig().resolved("jax")) == []
+    assert there.differences(RunConfig(precision="mixed_bfloat16").resolved("jax")) != []
+
+
+def test_every_setting_has_help_and_a_group():
+    for field in dataclasses.fields(RunConfig):
+        assert field.metadata["help"], field.name
+        assert field.metadata["group"] in ("Model", "Data", "Recipe", "Output")

@@ -1,0 +1,229 @@
+"""Whole runs on the chosen backend, at tiny sizes."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+import kmodels
+from kmodels import records
+from kmodels.architectures import ARCHITECTURES
+
+pytestmark = pytest.mark.backend
+
+SEED_KEYS = [
+    "best_epoch",
+    "peak_worker_0_memory_MB",
+    "training_duration",
+    "training_start_epoch",
+    "training_epochs",
+    "epoch",
+    "training_accuracy",
+    "training_loss",
+    "training_worker_0_memory_MB",
+    "validation_accuracy",
+    "validation_loss",
+    "best_validation_accuracy",
+    "best_validation_loss",
+]
+OUR_KEYS = ["samples_per_second", "tokens_per_second", "compile_seconds", "real_token_fraction", "num_parameters"]
+
+
+def tiny_settings(model, review_files, output_dir, **settings):
+    """A run of a second or two."""
+    train_file, validation_file = map(str, review_files)
+    if ARCHITECTURES[model].is_encoder:
+        sizes = {"preset": "scratch:tiny", "learning_rate": 1e-3, "vocabulary_size": 300}
+    else:
+        sizes = {"embedding_dim": 8, "num_filters": 8, "learning_rate": 1e-2}
+    if model in ("bilstm", "bert_base_lstm"):
+        sizes["lstm_units"] = 8
+    defaults = {"epochs": 2, "batch_size": 16, "num_buckets": 2, "precision": "float32", "output_dir": str(output_dir)}
+    files = {"train_file": train_file, "validation_file": validation_file}
+    return {"model": model} | sizes | defaults | files | settings
+
+
+@pytest.fixture
+def run(review_files, tmp_path):
+    """Trains at a tiny size: run(model, **settings) → Record."""
+
+    def train(model="textcnn", callbacks=(), **settings):
+        settings = tiny_settings(model, review_files, tmp_path / "run") | settings
+        return kmodels.train(callbacks=callbacks, **settings)
+
+    return train
+
+
+@pytest.mark.parametrize("model", ARCHITECTURES)
+def test_each_of_the_six_trains_and_leaves_a_whole_folder(run, model):
+    record = run(model)
+    assert list(record.metrics) == SEED_KEYS + OUR_KEYS
+    files = {path.name for path in record.output_dir.iterdir()}
+    assert files == {
+        "config.json",
+        "environment.json",
+        "model.json",
+        "tokenizer.json",
+        "history.jsonl",
+        "best.weights.h5",
+        "metrics.json",
+    }
+    assert all(math.isfinite(value) for value in record.metrics.values() if not isinstance(value, str))
+    assert record.history[1]["training_loss"] != record.history[0]["training_loss"]
+
+
+def test_the_folder_gives_the_figures_of_the_best_epoch_back(run, review_files):
+    record = run("bilstm", epochs=3)
+    classifier = kmodels.load(record.output_dir)
+    rows = [line.split("\t") for line in review_files[1].read_text().splitlines()[1:]]
+    probabilities = classifier.predict_proba([text for text, _ in rows])
+    labels = np.array([int(label) for _, label in rows])
+    right = (probabilities.argmax(axis=1) == labels).mean()
+    loss = -np.log(probabilities[np.arange(len(rows)), labels]).mean()
+    assert record["best_validation_accuracy"] == pytest.approx(right, abs=1e-6)
+    assert record["best_validation_loss"] == pytest.approx(loss, abs=1e-5)
+
+
+def test_figures_are_means_over_sentences_whatever_the_batches(run):
+    whole, small = (
+        run(batch_size=size, epochs=1, learning_rate=1e-9, dropout=0.0, output_dir=f"{size}", overwrite=True)
+        for size in (96, 7)
+    )
+    for name in ("training_loss", "training_accuracy", "validation_loss", "validation_accuracy"):
+        assert whole[name] == pytest.approx(small[name], abs=1e-5), name
+
+
+def test_training_learns_what_can_be_learned(run):
+    assert run(epochs=6)["best_validation_accuracy"] > 0.95
+
+
+def test_the_same_seed_gives_the_same_run(run, tmp_path):
+    first, again, other = (
+        run(seed=seed, output_dir=str(tmp_path / name)) for seed, name in ((1, "a"), (1, "b"), (2, "c"))
+    )
+    losses = [[line["training_loss"] for line in record.history] for record in (first, again, other)]
+    assert losses[0] == losses[1] != losses[2]
+
+
+@pytest.mark.parametrize("monitor", ["loss", "accuracy"])
+def test_the_best_epoch_is_the_one_that_monitor_names(run, monitor):
+    record = run(epochs=4, monitor=monitor, learning_rate=0.1)
+    values = [line[f"validation_{monitor}"] for line in record.history]
+    best = values.index(min(values) if monitor == "loss" else max(values))
+    assert record["best_epoch"] == best
+    assert record["best_validation_accuracy"] == record.history[best]["validation_accuracy"]
+
+
+def test_patience_stops_a_run_that_gets_no_better(run):
+    record = run(epochs=30, patience=2, learning_rate=0.5)
+    assert record["epoch"] == record["best_epoch"] + 2 < 29
+    assert record["training_epochs"] == record["epoch"]
+
+
+def test_a_finished_run_gives_its_record_without_training(run):
+    first = run()
+    again = run(precision="auto")
+    assert again.metrics == first.metrics
+
+
+def test_a_folder_with_another_run_is_refused_with_what_differs(run):
+    record = run()
+    before = record.output_dir.joinpath("metrics.json").read_bytes()
+    with pytest.raises(kmodels.InputError, match=r"holds another run \(seed: 0 there, 5 now\)"):
+        run(seed=5)
+    assert record.output_dir.joinpath("metrics.json").read_bytes() == before
+    assert run(seed=5, overwrite=True).config["seed"] == 5
+
+
+def test_a_loss_that_is_no_number_stops_the_run_with_its_step_and_keeps_the_best_weights(run, tmp_path):
+    import keras
+
+    class Poison(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                weight = self.model.get_layer("logits").bias
+                weight.assign(weight * float("nan"))
+
+    with pytest.raises(kmodels.RunError, match="from epoch 1, step 0 on"):
+        run(callbacks=[Poison()])
+    assert (tmp_path / "run" / "best.weights.h5").is_file()
+    assert len((tmp_path / "run" / "history.jsonl").read_text().splitlines()) == 1
+    assert not (tmp_path / "run" / "metrics.json").exists()
+
+
+def test_a_users_callback_is_told_of_every_step_in_order(run):
+    import keras
+
+    class Count(keras.callbacks.Callback):
+        steps, losses = [], []
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.steps.append(batch)
+            self.losses.append(logs["loss"])
+
+    run(callbacks=[Count()], epochs=1)
+    assert Count.steps == list(range(6))
+    assert all(isinstance(loss, float) for loss in Count.losses)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"gradient_accumulation_steps": 2},
+        {"label_smoothing": 0.1},
+        {"clip_norm": 0.0, "weight_decay": 0.1},
+        {"schedule": "linear", "warmup_fraction": 0.5},
+        {"max_train_examples": 20},
+        {"word_dropout": 0.2},
+        {"tensorboard": True},
+        {"precision": "mixed_bfloat16"},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_every_recipe_trains_and_its_setting_is_not_ignored(run, tmp_path, settings):
+    plain = run(output_dir=str(tmp_path / "plain"))
+    record = run(output_dir=str(tmp_path / "other"), **settings)
+    assert math.isfinite(record["training_loss"])
+    if "tensorboard" in settings:
+        assert list((record.output_dir / "tensorboard").glob("events.*"))
+    else:
+        assert record["training_loss"] != plain["training_loss"]
+
+
+@pytest.mark.parametrize("model", ["bert_base_pool", "roberta_pool"])
+def test_frozen_layers_and_lora_train_less_and_load_again(run, tmp_path, model):
+    import keras
+
+    seen = {}
+
+    class Trainable(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            seen[self.name] = self.model.count_params(), sum(np.prod(v.shape) for v in self.model.trainable_variables)
+
+    for name, settings in {"whole": {}, "frozen": {"frozen_layers": 2}, "lora": {"lora_rank": 2}}.items():
+        callback = Trainable()
+        callback.name = name
+        record = run(model, callbacks=[callback], epochs=1, output_dir=str(tmp_path / name), **settings)
+        classifier = kmodels.load(record.output_dir)
+        assert classifier.predict_proba(["the film is great"]).shape == (1, 2)
+    assert seen["frozen"][1] < seen["whole"][1] * 0.2
+    assert seen["lora"][1] < seen["whole"][1] * 0.2
+
+
+def test_lora_is_merged_into_the_saved_weights(run, review_files):
+    record = run("bert_base_pool", lora_rank=4, epochs=2, learning_rate=1e-2, dropout=0.0)
+    rows = [line.split("\t") for line in review_files[1].read_text().splitlines()[1:]]
+    probabilities = kmodels.load(record.output_dir).predict_proba([text for text, _ in rows])
+    labels = np.array([int(label) for _, label in rows])
+    loss = -np.log(probabilities[np.arange(len(rows)), labels]).mean()
+    assert record["best_validation_loss"] == pytest.approx(loss, abs=1e-4)
+
+
+def test_metrics_and_history_are_whole_json(run):
+    record = run()
+    assert json.loads((record.output_dir / records.METRICS).read_text()) == record.metrics
+    lines = (record.output_dir / records.HISTORY).read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [0, 1]
+    assert record["epoch"] == 1
+    assert record["training_epochs"] == 1
