@@ -13,7 +13,7 @@ install: .venv/installed  ## .venv with the pinned, tested versions
 	@touch $@
 
 quickstart: install  ## trains on built-in data and shows the result
-	$(BIN)/python train.py --model=textcnn --dataset=sample --epochs=5 --output_dir=results/runs/quickstart --overwrite
+	$(BIN)/python train.py --flagfile=flags/quickstart.flags --output_dir=results/runs/quickstart --overwrite
 
 lint: install
 	$(BIN)/ruff check .

@@ -125,3 +125,5 @@ SCRATCH_SIZES = {
     "base": (12, 768),
     "large": (24, 1024),
 }
+# Random weights want larger steps than pretrained ones; the deeper the encoder, the smaller.
+SCRATCH_LEARNING_RATES = {"tiny": 1e-3, "mini": 5e-4, "small": 5e-4, "medium": 2e-4, "base": 1e-4, "large": 5e-5}

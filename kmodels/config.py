@@ -13,7 +13,7 @@ import types
 import typing
 from dataclasses import dataclass
 
-from kmodels.architectures import ARCHITECTURES, LSTM_POOLINGS, POOLINGS, SCRATCH_SIZES
+from kmodels.architectures import ARCHITECTURES, LSTM_POOLINGS, POOLINGS, SCRATCH_LEARNING_RATES, SCRATCH_SIZES
 from kmodels.errors import InputError
 
 BACKENDS = ("jax", "tensorflow", "torch")
@@ -153,6 +153,8 @@ class RunConfig:
         filled["backend"] = backend
         if self.preset is None:
             filled["preset"] = self.architecture.preset
+        elif self.learning_rate is None and self.preset.removeprefix("scratch:") in SCRATCH_LEARNING_RATES:
+            filled["learning_rate"] = SCRATCH_LEARNING_RATES[self.preset.removeprefix("scratch:")]
         if self.pooling is None and self.architecture.poolings:
             filled["pooling"] = self.architecture.poolings[0]
         if self.vocabulary_size is None and not _has_own_vocabulary(filled.get("preset", self.preset)):

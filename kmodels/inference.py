@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class Classifier:
         config: the kmodels.config.RunConfig it was trained with.
     """
 
-    model: object
+    model: Any
     tokenizer: Tokenizer
     label_names: tuple[str, ...]
     config: RunConfig
@@ -31,9 +32,10 @@ class Classifier:
     def predict_proba(self, texts):
         """Probabilities of every class: [str, …] → float32, (num_texts, num_classes)."""
         tokenized = self.tokenizer.encode(texts, self.config.max_length)
-        buckets = bucket_lengths(tokenized.lengths, self.config.num_buckets)
+        buckets = bucket_lengths(tokenized.lengths, self.config.num_buckets or 1)
+        batch_size = self.config.batch_size or 1
         numbers = np.arange(len(texts))
-        batches = Batches(tokenized, numbers, buckets, self.config.batch_size, self.tokenizer.padding_id)
+        batches = Batches(tokenized, numbers, buckets, batch_size, self.tokenizer.padding_id)
         probabilities = np.zeros((len(texts), len(self.label_names)), np.float32)
         for inputs, rows, weights in batches.iterate([0]):
             logits = np.asarray(self.model.predict_on_batch(inputs), np.float32)

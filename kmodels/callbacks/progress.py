@@ -58,6 +58,7 @@ class ProgressBar(keras.callbacks.Callback):
             f"epoch {epoch}: training loss {logs['cross_entropy']:.4f} accuracy {logs['accuracy']:.4f}, "
             f"validation loss {logs['val_cross_entropy']:.4f} accuracy {logs['val_accuracy']:.4f}",
             highlight=False,
+            soft_wrap=True,
         )
 
     def close(self):

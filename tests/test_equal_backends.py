@@ -1,0 +1,68 @@
+"""The same seed gives the same run on every backend: initial weights, batches and, without dropout, the loss curve."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from kmodels.config import BACKENDS
+
+RUN = """
+import json, sys
+import keras
+import numpy as np
+import kmodels
+
+class Watch(keras.callbacks.Callback):
+    losses, weights = [], []
+
+    def on_train_begin(self, logs=None):
+        for weight in self.model.weights:
+            values = np.asarray(keras.ops.convert_to_numpy(weight.value), "float64")
+            places = np.arange(values.size).reshape(values.shape) / values.size
+            self.weights.append([float(values.sum()), float((values * places).sum())])
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.total = 0.0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.losses.append(logs["loss"] * (batch + 1) - self.total)
+        self.total = logs["loss"] * (batch + 1)
+
+kmodels.train(callbacks=[Watch()], **json.loads(sys.argv[1]))
+json.dump({"losses": Watch.losses, "weights": Watch.weights}, sys.stdout)
+"""
+
+
+@pytest.mark.parametrize("model", ["textcnn", "bilstm", "bert_base_pool", "bert_base_lstm", "roberta_pool"])
+def test_weights_and_loss_curve_are_equal_on_three_backends(model, tmp_path):
+    sizes = {"textcnn": {"num_filters": 16}, "bilstm": {"lstm_units": 16}}.get(model, {"preset": "scratch:tiny"})
+    settings = {
+        "model": model,
+        "dataset": "sample",
+        "max_train_examples": 51 * 8,
+        "batch_size": 8,
+        "num_buckets": 2,
+        "epochs": 1,
+        "dropout": 0,
+        "vocabulary_size": 400,
+        "learning_rate": 1e-4,
+        "precision": "float32",
+        "seed": 3,
+    } | sizes
+    runs = {}
+    for backend in BACKENDS:
+        settings["output_dir"] = str(tmp_path / backend)
+        environment = os.environ | {"KERAS_BACKEND": backend}
+        command = [sys.executable, "-c", RUN, json.dumps(settings)]
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
+        runs[backend] = json.loads(result.stdout.splitlines()[-1])
+    reference = runs["jax"]
+    assert len(reference["losses"]) == 51
+    for backend, run in runs.items():
+        np.testing.assert_allclose(run["weights"], reference["weights"], rtol=1e-5, atol=1e-4, err_msg=backend)
+        np.testing.assert_allclose(run["losses"], reference["losses"], rtol=1e-4, err_msg=backend)
