@@ -46,6 +46,7 @@ _WORDS = {
     "weight_decay": 0.0,
     "warmup_fraction": 0.0,
     "max_length": 128,
+    "word_dropout": 0.0,
 }
 # Devlin et al. 2019, appendix A.3: 2e-5 to 5e-5, batches of 16 or 32, 2 to 4 epochs.
 _ENCODER = {
@@ -74,7 +75,8 @@ ARCHITECTURES = {
             reads="words",
             summary="embedding, bidirectional LSTM, last states of both directions",
             poolings=LSTM_POOLINGS,
-            defaults=_WORDS | {"embedding_dim": 300, "lstm_units": 150, "dropout": 0.5},
+            defaults=_WORDS
+            | {"embedding_dim": 300, "lstm_units": 150, "dropout": 0.5, "learning_rate": 5e-4, "word_dropout": 0.1},
         ),
         Architecture(
             "bert_base_pool",

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from kmodels import backends
+
 
 @keras.saving.register_keras_serializable("kmodels")
 class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
@@ -53,13 +55,14 @@ def adamw(learning_rate, weight_decay=0.01, clip_norm=1.0, gradient_accumulation
     Source: Loshchilov & Hutter 2019 (AdamW); Devlin et al. 2019, appendix A.2 (what is not decayed).
     """
     settings = {
-        "epsilon": 1e-8,
+        "epsilon": 1e-7,
         "global_clipnorm": clip_norm or None,
         "gradient_accumulation_steps": gradient_accumulation_steps if gradient_accumulation_steps > 1 else None,
     }
+    framework = backends.current()
     if not weight_decay:  # AdamW would still pass over every weight to subtract nothing
-        return keras.optimizers.Adam(learning_rate, **settings)
-    optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay, **settings)
+        return framework.optimizer_class(keras.optimizers.Adam)(learning_rate, **settings)
+    optimizer = framework.optimizer_class(keras.optimizers.AdamW)(learning_rate, weight_decay=weight_decay, **settings)
     # Leaf names: on torch and jax a variable is matched by its own name, on tensorflow by its path.
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer

@@ -13,8 +13,8 @@ FRAMEWORKS = {"jax", "tensorflow", "torch"}
 LEVELS = [
     {"kmodels.errors", "kmodels.architectures", "kmodels.config", "kmodels.backend", "kmodels.records", "kmodels"},
     {"kmodels.data"},
-    {"kmodels.layers", "kmodels.models", "kmodels.optimizers", "kmodels.losses"},
-    {"kmodels.backends", "kmodels.callbacks"},
+    {"kmodels.layers", "kmodels.models", "kmodels.losses"},
+    {"kmodels.backends", "kmodels.optimizers", "kmodels.callbacks"},
     {"kmodels.training", "kmodels.inference"},
     {"kmodels.commandline", "train"},
 ]

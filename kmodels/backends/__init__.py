@@ -2,8 +2,10 @@
 
 configure()                      settings of the framework that all runs share
 feed(batches, num_steps)         what `model.fit` reads, from a function that starts an iterator of batches
+optimizer_class(kind)            Keras's optimizer as this backend should run it
 device_memory()                  [DeviceMemory, …] of the accelerators the framework measures; empty on a CPU
-reset_peak_device_memory()       peaks start anew
+reset_peak_optimizer_class(kind)            Keras's optimizer as this backend should run it
+device_memory()       peaks start anew
 precision(is_encoder)            the fastest number format here that keeps accuracy
 describe()                       {"device": …, "devices": …, versions} for environment.json
 """

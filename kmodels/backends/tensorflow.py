@@ -30,6 +30,20 @@ def feed(batches, num_steps):
     return dataset.apply(tf.data.experimental.assert_cardinality(num_steps)).prefetch(4)
 
 
+def optimizer_class(kind):
+    """Keras's optimizer, told each gradient as a dense tensor.
+
+    The gradient of a looked-up table comes as rows, one for each time a word occurs. Keras 3.15 takes their squares and
+    their norm before it adds up the rows of one word: a wrong second moment wherever a batch repeats a word.
+    """
+
+    class DenseGradients(kind):
+        def apply(self, grads, trainable_variables=None):
+            return super().apply([tf.convert_to_tensor(gradient) for gradient in grads], trainable_variables)
+
+    return DenseGradients
+
+
 def device_memory():
     """Memory of each GPU as TensorFlow's allocator counts it; empty without a GPU."""
     counts = [tf.config.experimental.get_memory_info(name) for name in _gpu_names()]

@@ -29,6 +29,8 @@ def freeze(backbone, num_layers):
 def add_lora(backbone, rank, seed):
     """Leaves an encoder's weights as they are and trains low-rank updates of its query and value projections.
 
+    It sets `trainable` of every layer anew: freeze lower layers afterwards, and their updates stay zero.
+
     Args:
         backbone: KerasHub encoder.
         rank: of the updates.
@@ -37,6 +39,8 @@ def add_lora(backbone, rank, seed):
     Source: Hu et al. 2022 (LoRA), section 4.
     """
     backbone.enable_lora(rank)
-    for number, variable in enumerate(backbone.trainable_variables):
-        if variable.name.endswith("lora_kernel_a"):
-            variable.assign(GlorotUniform(seed, f"lora/{number}")(variable.shape, variable.dtype))
+    for variable in backbone.trainable_variables:
+        if variable.name == "lora_kernel_a":
+            variable.assign(GlorotUniform(seed, variable.path)(variable.shape, variable.dtype))
+        elif variable.name != "lora_kernel_b":
+            variable.trainable = False  # Keras leaves the biases of query and value training

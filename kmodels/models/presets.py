@@ -1,16 +1,15 @@
 """Pretrained encoders and their tokenizers: KerasHub names, folders, hub handles, and `scratch:SIZE`."""
 
-import json
 from pathlib import Path
 
 import keras_hub
-from safetensors import SafetensorError
 
 from kmodels.architectures import SCRATCH_SIZES
 from kmodels.config import did_you_mean
 from kmodels.data import tokenizers
 from kmodels.errors import InputError
 from kmodels.layers.initializers import TruncatedNormal
+from kmodels.models import hugging_face, hugging_face_tokenizer, preset_files
 from kmodels.models.adaptation import add_lora, freeze
 
 _BACKBONES = {
@@ -21,8 +20,9 @@ _TOKENIZERS = {
     "wordpiece": keras_hub.models.BertTokenizer,
     "byte_level_bpe": keras_hub.models.RobertaTokenizer,
 }
-# What reading a preset raises when it is absent, out of reach, of another kind or damaged.
-_UNREADABLE = (OSError, ValueError, KeyError, SafetensorError)
+# What KerasHub raises for a preset that is out of reach, of another kind or damaged; TypeError: a config.json that
+# lacks a setting.
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError)
 
 
 def is_scratch(preset):
@@ -42,8 +42,8 @@ def check(preset, reads):
         if size not in SCRATCH_SIZES:
             hint = did_you_mean(size, SCRATCH_SIZES)
             raise InputError(f"scratch: must be followed by one of {', '.join(SCRATCH_SIZES)}; got {size!r}{hint}")
-    elif "://" not in preset and preset not in _BACKBONES[reads].presets:
-        _check_folder(preset, reads)
+    elif not preset.startswith(("hf://", "kaggle://")) and preset not in _BACKBONES[reads].presets:
+        _check_path(preset, reads)
 
 
 def load(config, texts):
@@ -66,13 +66,19 @@ def load(config, texts):
         tokenizer = train(texts, config.vocabulary_size)
         backbone = scratch_backbone(preset, reads, tokenizer.vocabulary_size, config.dropout, config.seed)
     else:
-        tokenizer, backbone = load_tokenizer(preset, reads), load_backbone(preset, reads, config.dropout)
+        tokenizer = load_tokenizer(preset, reads)
+        backbone = load_backbone(preset, reads, config.dropout, needs_pooler=config.pooling == "pooler")
     longest = backbone.max_sequence_length
     if config.max_length > longest:
         raise InputError(f"max_length must be at most {longest}, what {preset} can read; got {config.max_length}")
-    freeze(backbone, config.frozen_layers)
+    if tokenizer.vocabulary_size > backbone.vocabulary_size:
+        raise InputError(
+            f"{preset} must have a vector for every token; its tokenizer has {tokenizer.vocabulary_size} tokens, "
+            f"its encoder {backbone.vocabulary_size} vectors: give a folder whose files belong together"
+        )
     if config.lora_rank:
         add_lora(backbone, config.lora_rank, config.seed)
+    freeze(backbone, config.frozen_layers)  # the last, for add_lora sets every layer's `trainable` anew
     return tokenizer, backbone
 
 
@@ -81,13 +87,15 @@ def describe(backbone):
     config = {
         name: value for name, value in backbone.get_config().items() if name not in ("name", "trainable", "dtype")
     }
-    return {"class": type(backbone).__name__, "config": config}
+    return {"class": type(backbone).__name__, "config": config, "variant": hugging_face.variant_of(backbone)}
 
 
 def from_description(description):
     """The encoder that `describe` described, with random weights."""
     classes = {backbone.__name__: backbone for backbone in _BACKBONES.values()}
-    return classes[description["class"]](**description["config"])
+    backbone = classes[description["class"]](**description["config"])
+    hugging_face.set_variant(backbone, **description.get("variant", {}))
+    return backbone
 
 
 def load_tokenizer(preset, reads):
@@ -103,10 +111,11 @@ def load_tokenizer(preset, reads):
     Raises:
         InputError: the preset can't be read.
     """
+    place = _place(preset, reads)
+    if preset_files.is_hugging_face(place):
+        return hugging_face_tokenizer.read_tokenizer(place, reads)
     try:
-        if _file_of(preset, "tokenizer_config.json") is not None:
-            return _hugging_face_tokenizer(preset, reads)
-        tokenizer = _TOKENIZERS[reads].from_preset(preset)
+        tokenizer = _TOKENIZERS[reads].from_preset(str(place))
         if reads == "wordpiece":
             return tokenizers.wordpiece(tokenizer.vocabulary, lowercase=tokenizer.lowercase)
         return tokenizers.byte_level_bpe(dict(tokenizer.vocabulary), list(tokenizer.merges))
@@ -114,24 +123,25 @@ def load_tokenizer(preset, reads):
         raise _unreadable(preset, error) from error
 
 
-def load_backbone(preset, reads, dropout):
+def load_backbone(preset, reads, dropout, needs_pooler=True):
     """The pretrained encoder itself, its weights loaded.
 
     Args:
         preset: a KerasHub name, a folder in Keras or Hugging Face format, or a hub handle.
         reads: "wordpiece" (BERT) or "byte_level_bpe" (RoBERTa).
         dropout: rate of every dropout inside the encoder.
+        needs_pooler: False if BERT's pooler is not read; then a Hugging Face checkpoint without one will do.
 
     Raises:
         InputError: the preset can't be read, or holds another kind of encoder.
     """
-    wanted = _BACKBONES[reads]
+    place = _place(preset, reads)
+    if preset_files.is_hugging_face(place):
+        return hugging_face.read_backbone(place, _BACKBONES[reads], dropout, needs_pooler)
     try:
-        backbone = wanted.from_preset(preset, dropout=dropout)
+        return _BACKBONES[reads].from_preset(str(place), dropout=dropout)
     except _UNREADABLE as error:
         raise _unreadable(preset, error) from error
-    _use_activation_of(preset, backbone)
-    return backbone
 
 
 def scratch_backbone(preset, reads, vocabulary_size, dropout, seed):
@@ -162,85 +172,45 @@ def scratch_backbone(preset, reads, vocabulary_size, dropout, seed):
     return backbone
 
 
-def _check_folder(preset, reads):
-    path = Path(preset)
-    if not path.exists():
-        names = list(_BACKBONES[reads].presets)
-        raise InputError(
-            f"preset must be a KerasHub name, an existing folder, hf://…, kaggle://… or scratch:SIZE; got {preset!r}"
-            f"{did_you_mean(preset, names)}"
-        )
-    if not (path / "config.json").is_file():
-        raise InputError(f"a preset folder must have config.json, in Keras or Hugging Face format; {preset} has none")
-    try:
-        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-        kind = config.get("model_type") or config.get("registered_name", "").removeprefix("keras_hub>")
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{preset}/config.json can't be read as a preset's: {error}") from error
-    wanted = {"wordpiece": ("bert", "BertBackbone"), "byte_level_bpe": ("roberta", "RobertaBackbone")}[reads]
-    if kind not in wanted:
-        raise InputError(f"this model starts from a {wanted[1]}; {preset} holds {kind or 'no model that is known'}")
-
-
-def _file_of(preset, name):
-    """The path of a file of a Hugging Face folder or handle, or None."""
-    if preset.startswith("hf://"):
-        import huggingface_hub
-        from huggingface_hub.errors import EntryNotFoundError
-
-        try:
-            return Path(huggingface_hub.hf_hub_download(preset.removeprefix("hf://"), name))
-        except EntryNotFoundError:
-            return None
-    path = Path(preset) / name
-    return path if "://" not in preset and path.is_file() else None
-
-
-def _hugging_face_tokenizer(preset, reads):
-    """Reads vocab.txt, or vocab.json and merges.txt, or all of it from tokenizer.json."""
-    config = json.loads(_file_of(preset, "tokenizer_config.json").read_text(encoding="utf-8"))
-    whole = _file_of(preset, "tokenizer.json")
-    model = json.loads(whole.read_text(encoding="utf-8"))["model"] if whole else {}
-    if reads == "byte_level_bpe":
-        vocabulary, merges = _file_of(preset, "vocab.json"), _file_of(preset, "merges.txt")
-        if vocabulary and merges:
-            lines = merges.read_text(encoding="utf-8").splitlines()
-            pairs = [line for line in lines if line and not line.startswith("#version")]
-            return tokenizers.byte_level_bpe(json.loads(vocabulary.read_text(encoding="utf-8")), pairs)
-        return tokenizers.byte_level_bpe(model["vocab"], model["merges"])
-    vocabulary = _file_of(preset, "vocab.txt")
-    entries = (
-        vocabulary.read_text(encoding="utf-8").split("\n")
-        if vocabulary
-        else sorted(model["vocab"], key=model["vocab"].get)
-    )
-    return tokenizers.wordpiece(
-        entries[:-1] if entries[-1] == "" else entries,
-        lowercase=config.get("do_lower_case", True),
-        strip_accents=config.get("strip_accents"),
-        tokenize_chinese_chars=config.get("tokenize_chinese_chars", True),
-    )
-
-
-def _use_activation_of(preset, backbone):
-    """Gives the encoder the GELU its checkpoint was trained with.
-
-    KerasHub's BERT always takes the tanh approximation, as Google's did; most Hugging Face checkpoints say "gelu",
-    which is the exact one. The difference reaches 5e-4 in a hidden value.
-    """
-    config = _file_of(preset, "config.json")
-    settings = json.loads(config.read_text(encoding="utf-8")) if config else {}
-    if settings.get("model_type") != "bert" or settings.get("hidden_act", "gelu") != "gelu":
+def _check_path(preset, reads):
+    if Path(preset).is_dir():
+        preset_files.check_folder(Path(preset), reads)
         return
-    import keras
+    wanted = _BACKBONES[reads]
+    for backbone in _BACKBONES.values():
+        if preset in backbone.presets:
+            raise InputError(f"this model starts from a {wanted.__name__}; {preset} is a {backbone.__name__}")
+    raise InputError(
+        f"preset must be a KerasHub name, an existing folder, hf://…, kaggle://… or scratch:SIZE; got {preset!r}"
+        f"{did_you_mean(preset, list(wanted.presets))}"
+    )
 
-    for layer in backbone.transformer_layers:
-        layer._feedforward_intermediate_dense.activation = keras.activations.gelu
+
+def _place(preset, reads):
+    """Where to read a preset from: a checked folder (Path), or what KerasHub downloads by name (str)."""
+    check(preset, reads)
+    if preset.startswith("hf://"):
+        folder = _download(preset)
+        preset_files.check_folder(folder, reads)
+        return folder
+    return preset if preset.startswith("kaggle://") or preset in _BACKBONES[reads].presets else Path(preset)
+
+
+def _download(preset):
+    """The folder of a model of the Hugging Face hub, from its cache as far as it is there."""
+    import huggingface_hub
+    from huggingface_hub.errors import HTTPError  # the base of all that its client raises
+
+    patterns = ["*.json", "vocab.txt", "merges.txt", "model*.safetensors", "model*.weights.h5", "assets/tokenizer/*"]
+    try:
+        return Path(huggingface_hub.snapshot_download(preset.removeprefix("hf://"), allow_patterns=patterns))
+    except (OSError, ValueError, HTTPError) as error:
+        raise _unreadable(preset, error) from error
 
 
 def _unreadable(preset, error):
     reason = " ".join(str(error).split())[:200] or type(error).__name__
     return InputError(
-        f"the preset {preset} can't be read ({reason}); give a folder that holds it (--preset=FOLDER), "
+        f"the preset {preset} can't be read ({reason}); give a folder that holds it whole (--preset=FOLDER), "
         "or random weights (--preset=scratch:base)"
     )

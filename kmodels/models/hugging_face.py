@@ -1,0 +1,207 @@
+"""Reads the BERT or RoBERTa encoder in a folder that transformers wrote. Runs no code from it.
+
+KerasHub's own converter keeps one activation and one epsilon a model whatever config.json says, leaves out RoBERTa's
+segment embedding, and wants "roberta." before every name.
+"""
+
+import contextlib
+import json
+import re
+
+import keras
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from kmodels.errors import InputError
+from kmodels.models.preset_files import read_settings
+
+# KerasHub's layers, and what a checkpoint calls them.
+LAYERS = {
+    "token_embedding": "embeddings.word_embeddings",
+    "position_embedding": "embeddings.position_embeddings",
+    "segment_embedding": "embeddings.token_type_embeddings",
+    "embeddings_layer_norm": "embeddings.LayerNorm",
+    "self_attention_layer/query": "attention.self.query",
+    "self_attention_layer/key": "attention.self.key",
+    "self_attention_layer/value": "attention.self.value",
+    "self_attention_layer/attention_output": "attention.output.dense",
+    "self_attention_layer_norm": "attention.output.LayerNorm",
+    "feedforward_intermediate_dense": "intermediate.dense",
+    "feedforward_output_dense": "output.dense",
+    "feedforward_layer_norm": "output.LayerNorm",
+    "pooled_dense": "pooler.dense",
+}
+SIZES = {
+    "vocabulary_size": "vocab_size",
+    "num_layers": "num_hidden_layers",
+    "num_heads": "num_attention_heads",
+    "hidden_dim": "hidden_size",
+    "intermediate_dim": "intermediate_size",
+    "max_sequence_length": "max_position_embeddings",
+}
+# What changes an encoder's output in a way that KerasHub's has no place for.
+REQUIRED = {"position_embedding_type": "absolute", "is_decoder": False, "quantization_config": None, "auto_map": None}
+EPSILON = 1e-12  # transformers' default of layer_norm_eps, for both
+
+
+def _gelu_tanh(x):
+    return keras.activations.gelu(x, approximate=True)
+
+
+ACTIVATIONS = {
+    "gelu": keras.activations.gelu,
+    "gelu_new": _gelu_tanh,
+    "gelu_pytorch_tanh": _gelu_tanh,
+    "gelu_fast": _gelu_tanh,
+    "relu": keras.activations.relu,
+    "silu": keras.activations.silu,
+    "swish": keras.activations.silu,
+}
+
+
+def read_backbone(folder, backbone_class, dropout, needs_pooler=True):
+    """The encoder in a folder, its outputs those of transformers.
+
+    Args:
+        folder: pathlib.Path, with config.json and model.safetensors, whole or in parts.
+        backbone_class: keras_hub's BertBackbone or RobertaBackbone, the one that config.json means.
+        dropout: rate of every dropout inside the encoder.
+        needs_pooler: False if BERT's pooler is not read; then a checkpoint without one will do, and it is zero.
+
+    Raises:
+        InputError: a file is missing or damaged, or holds what KerasHub's encoder can't do.
+    """
+    path = folder / "config.json"
+    settings = read_settings(path)
+    sizes = _sizes(settings, path)
+    activation, epsilon = settings.get("hidden_act", "gelu"), settings.get("layer_norm_eps", EPSILON)
+    if str(activation) not in ACTIVATIONS:
+        raise InputError(f"{path}: hidden_act must be one of {', '.join(ACTIVATIONS)}; got {activation!r}")
+    if not isinstance(epsilon, float) or not 0 < epsilon < 1:
+        raise InputError(f"{path}: layer_norm_eps must be a number between 0 and 1; got {epsilon!r}")
+    backbone = backbone_class(**sizes, dropout=dropout)
+    set_variant(backbone, activation, epsilon)
+    _load_weights(backbone, folder, settings["model_type"], _position_offset(settings, path), needs_pooler)
+    return backbone
+
+
+def set_variant(backbone, hidden_act=None, layer_norm_eps=None):
+    """Gives an encoder what KerasHub's constructors fix and a checkpoint may want otherwise; None changes nothing.
+
+    KerasHub's BERT takes the tanh approximation of GELU, as Google's did, and most Hugging Face checkpoints the exact
+    one: up to 5e-4 in a hidden value. These attributes are KerasHub's own; without them this raises AttributeError.
+    """
+    norms = [backbone.embeddings_layer_norm]
+    for layer in backbone.transformer_layers:
+        norms += [layer._self_attention_layer_norm, layer._feedforward_layer_norm]
+        if hidden_act is not None:
+            layer._feedforward_intermediate_dense.activation = ACTIVATIONS[hidden_act]
+    for norm in norms:
+        norm.epsilon = norm.epsilon if layer_norm_eps is None else layer_norm_eps
+
+
+def variant_of(backbone):
+    """What `set_variant` needs to make another encoder like this one, as JSON."""
+    activation = backbone.transformer_layers[0]._feedforward_intermediate_dense.activation
+    names = [name for name, function in ACTIVATIONS.items() if function is activation]
+    return {"hidden_act": names[0] if names else None, "layer_norm_eps": backbone.embeddings_layer_norm.epsilon}
+
+
+def _sizes(settings, path):
+    """The arguments of KerasHub's constructor that config.json gives."""
+    for name, wanted in REQUIRED.items():
+        if settings.get(name, wanted) != wanted:
+            raise InputError(f"{path}: {name} must be {json.dumps(wanted)} here; got {json.dumps(settings[name]):.80}")
+    is_bert = settings["model_type"] == "bert"
+    names = SIZES | ({"num_segments": "type_vocab_size"} if is_bert else {})
+    sizes = {argument: settings.get(name) for argument, name in names.items()}
+    if is_bert and sizes["num_segments"] is None:
+        sizes["num_segments"] = 2
+    for argument, size in sizes.items():
+        if type(size) is not int or size < 1:
+            raise InputError(f"{path}: {names[argument]} must be a whole number above 0; got {size!r}")
+    if sizes["hidden_dim"] % sizes["num_heads"]:
+        raise InputError(f"{path}: num_attention_heads must divide hidden_size; got {sizes['num_heads']}")
+    sizes["max_sequence_length"] -= _position_offset(settings, path)
+    if sizes["max_sequence_length"] < 1:
+        raise InputError(f"{path}: max_position_embeddings must be above pad_token_id + 1, where RoBERTa's begin")
+    return sizes
+
+
+def _position_offset(settings, path):
+    """Rows before the first token's in the position table: RoBERTa numbers positions from its padding id on."""
+    if settings["model_type"] == "bert":
+        return 0
+    padding_id = settings.get("pad_token_id", 1)
+    if type(padding_id) is not int or padding_id < 0:
+        raise InputError(f"{path}: pad_token_id must be a whole number; got {padding_id!r}")
+    return padding_id + 1
+
+
+def _load_weights(backbone, folder, model_type, position_offset, needs_pooler):
+    """Gives every variable its tensor's values, so that none can be left as it was drawn."""
+    try:
+        with contextlib.ExitStack() as stack:
+            read = _reader(folder, model_type, stack)
+            for variable in backbone.weights:
+                name = _tensor_name(variable)
+                spare = (
+                    None if needs_pooler or not name.startswith("pooler.") else np.zeros(variable.shape, "float32").T
+                )
+                value = read(name, spare)
+                if model_type == "roberta" and name.startswith("embeddings.position"):
+                    # Its one segment is added to every token: KerasHub's RoBERTa has no such table.
+                    value = value[position_offset:] + read("embeddings.token_type_embeddings.weight")[0]
+                variable.assign(_fitted(value, variable, name, folder))
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"the weights in {folder} can't be read ({error}); copy or download them again") from error
+
+
+def _reader(folder, model_type, stack):
+    """A function from a tensor's name to its values as float32; what is not there is `spare`, or an InputError."""
+    names = {"model.safetensors"}
+    if not (folder / "model.safetensors").is_file():
+        names = set(read_settings(folder / "model.safetensors.index.json").get("weight_map", {}).values())
+    files = [stack.enter_context(safe_open(folder / name, framework="numpy")) for name in sorted(names)]
+    files_by_name = {name: file for file in files for name in file.keys()}  # noqa: SIM118 (no dict)
+    # A bare encoder has no prefix, one inside a classifier or a language model has its type's.
+    prefix = next((p for p in ("", f"{model_type}.") if f"{p}embeddings.word_embeddings.weight" in files_by_name), "")
+
+    def read(name, spare=None):
+        # Google's checkpoints, and those made of them, keep TensorFlow's names of a layer norm's two vectors.
+        older = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+        found = next((prefix + n for n in (name, older) if prefix + n in files_by_name), None)
+        if found is None and spare is None:
+            raise InputError(_missing(folder, name))
+        value = spare if found is None else files_by_name[found].get_tensor(found)
+        if value.dtype.name not in ("float16", "bfloat16", "float32", "float64"):
+            raise InputError(f"{folder}: {found} must be floats; got {value.dtype.name}, a quantized checkpoint's")
+        return value.astype("float32")
+
+    return read
+
+
+def _tensor_name(variable):
+    """What a checkpoint calls a backbone's variable, without prefix."""
+    path = variable.path.removeprefix("embeddings/")
+    layer, kind = path.rsplit("/", 1)
+    prefix = re.match(r"transformer_layer_(\d+)/", layer)
+    ending = "bias" if kind in ("bias", "beta") else "weight"
+    if prefix is None:
+        return f"{LAYERS[layer]}.{ending}"
+    return f"encoder.layer.{prefix[1]}.{LAYERS[layer[prefix.end() :]]}.{ending}"
+
+
+def _fitted(value, variable, name, folder):
+    """The values in the variable's shape: dense kernels are (in, out) here and (out, in) there."""
+    if variable.name == "kernel":
+        value = value.T
+    if value.size != np.prod(variable.shape):
+        raise InputError(f"{folder}: {name} must fill {tuple(variable.shape)}, as config.json says; got {value.shape}")
+    return value.reshape(variable.shape)
+
+
+def _missing(folder, name):
+    if name.startswith("pooler."):
+        return f"{folder} has no pooler, as checkpoints of language models do not; give --pooling=first, mean or max"
+    return f"{folder} must have the tensor {name}, as its config.json says; it has none: save the model again"

@@ -1,0 +1,110 @@
+"""The optimizer against plain NumPy, on the chosen backend."""
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.backend
+
+RATE, DECAY, BETA_1, BETA_2, EPSILON = 0.1, 0.05, 0.9, 0.999, 1e-7
+
+
+def plain_adamw(weights, gradients, decayed):
+    """Loshchilov & Hutter 2019, algorithm 2, epsilon beside the uncorrected second moment as Keras has it."""
+    weights, first, second = weights.copy(), np.zeros_like(weights), np.zeros_like(weights)
+    for step, gradient in enumerate(gradients, start=1):
+        if decayed:
+            weights -= RATE * DECAY * weights
+        first = BETA_1 * first + (1 - BETA_1) * gradient
+        second = BETA_2 * second + (1 - BETA_2) * gradient**2
+        rate = RATE * np.sqrt(1 - BETA_2**step) / (1 - BETA_1**step)
+        weights -= rate * first / (np.sqrt(second) + EPSILON)
+    return weights
+
+
+def applied(optimizer, weights, gradients, name="kernel"):
+    """The weights after these gradients."""
+    import keras
+
+    variable = keras.Variable(weights, name=name)
+    optimizer.build([variable])
+    for gradient in gradients:
+        optimizer.apply([keras.ops.convert_to_tensor(gradient)], [variable])
+    return keras.ops.convert_to_numpy(variable.value)
+
+
+@pytest.fixture
+def numbers():
+    generator = np.random.default_rng(0)
+    return generator.standard_normal((3, 2)).astype("float32"), generator.standard_normal((5, 3, 2)).astype("float32")
+
+
+@pytest.mark.parametrize("name", ["kernel", "bias"])
+@pytest.mark.parametrize("decay", [0.0, DECAY])
+def test_adamw_equals_a_plain_one_and_decays_no_bias(numbers, name, decay):
+    from kmodels.optimizers import adamw
+
+    weights, gradients = numbers
+    optimizer = adamw(RATE, weight_decay=decay, clip_norm=0)
+    expected = plain_adamw(weights, gradients, decayed=decay > 0 and name == "kernel")
+    np.testing.assert_allclose(applied(optimizer, weights, gradients, name), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_gradients_longer_than_the_clip_norm_are_scaled_down(numbers):
+    from kmodels.optimizers import adamw
+
+    weights, gradients = numbers
+    norms = np.sqrt((gradients**2).sum(axis=(1, 2), keepdims=True))
+    clipped = gradients * np.minimum(1, 0.5 / norms)
+    expected = plain_adamw(weights, clipped, decayed=False)
+    got = applied(adamw(RATE, weight_decay=0.0, clip_norm=0.5), weights, gradients)
+    np.testing.assert_allclose(got, expected, rtol=1e-4)
+
+
+def test_accumulated_gradients_update_as_their_mean(numbers):
+    from kmodels.optimizers import adamw
+
+    weights, gradients = numbers
+    expected = plain_adamw(weights, [gradients[:2].mean(axis=0), gradients[2:4].mean(axis=0)], decayed=False)
+    optimizer = adamw(RATE, weight_decay=0.0, clip_norm=0, gradient_accumulation_steps=2)
+    np.testing.assert_allclose(applied(optimizer, weights, gradients), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_repeated_words_gradient_is_summed_before_it_is_squared():
+    """Keras on TensorFlow squares each occurrence by itself."""
+    import keras
+
+    from kmodels.layers.word_embedding import WordEmbedding
+    from kmodels.optimizers import adamw
+
+    ids, mask = np.array([[1, 1, 1, 2]], "int32"), np.ones((1, 4), bool)
+    inputs = [keras.Input((4,), dtype="int32"), keras.Input((4,), dtype="bool")]
+    layer = WordEmbedding(3, 2)
+    model = keras.Model(inputs, keras.ops.sum(layer(*inputs), axis=1))
+    model.compile(adamw(RATE, weight_decay=0.0, clip_norm=0), loss=lambda true, output: keras.ops.sum(output))
+    before = keras.ops.convert_to_numpy(layer.embeddings.value)
+    for _ in range(3):
+        model.train_on_batch([ids, mask], np.zeros((1, 2), "float32"))
+    gradient = np.array([[0, 0], [3, 3], [1, 1]], "float32")
+    expected = plain_adamw(before, [gradient] * 3, decayed=False)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(layer.embeddings.value), expected, rtol=1e-5, atol=1e-5)
+    velocity = keras.ops.convert_to_numpy(model.optimizer._velocities[0].value)
+    np.testing.assert_allclose(velocity, (1 - BETA_2**3) * gradient**2, rtol=1e-4)
+
+
+@pytest.mark.parametrize("decay", ["linear", "constant"])
+def test_the_rate_climbs_then_falls_or_stays(decay):
+    import keras
+
+    from kmodels.optimizers import WarmupSchedule
+
+    schedule = WarmupSchedule(1.0, warmup_updates=4, total_updates=10, decay=decay)
+    rates = [float(keras.ops.convert_to_numpy(schedule(step))) for step in range(10)]
+    np.testing.assert_allclose(rates[:4], [0.25, 0.5, 0.75, 1.0])
+    expected = [1.0, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6] if decay == "linear" else [1.0] * 6
+    np.testing.assert_allclose(rates[4:], expected, rtol=1e-6)
+
+
+def test_a_schedule_without_warm_up_begins_at_its_peak():
+    from kmodels.optimizers import WarmupSchedule
+
+    assert float(WarmupSchedule(2.0, 0, 10, "linear")(0)) == 2.0
