@@ -67,7 +67,7 @@ ARCHITECTURES = {
             "textcnn:textcnn",
             reads="words",
             summary="embedding, convolutions of several widths, max over time (Kim 2014)",
-            defaults=_WORDS | {"embedding_dim": 300, "dropout": 0.5},
+            defaults=_WORDS | {"embedding_dim": 300, "num_filters": 100, "kernel_sizes": (2, 3, 4, 5), "dropout": 0.5},
         ),
         Architecture(
             "bilstm",
@@ -115,6 +115,19 @@ ARCHITECTURES = {
             defaults=_ENCODER | {"learning_rate": 1e-5, "dropout": 0.1},
         ),
     )
+}
+
+# Settings that only these architectures have; for another one they are refused, not ignored.
+_ENCODERS = tuple(name for name, architecture in ARCHITECTURES.items() if architecture.is_encoder)
+ONLY_FOR = {
+    "embedding_dim": ("textcnn", "bilstm"),
+    "num_filters": ("textcnn",),
+    "kernel_sizes": ("textcnn",),
+    "lstm_units": ("bilstm", "bert_base_lstm"),
+    "word_dropout": ("textcnn", "bilstm"),
+    "preset": _ENCODERS,
+    "frozen_layers": _ENCODERS,
+    "lora_rank": _ENCODERS,
 }
 
 # Turc et al. 2019, "Well-Read Students Learn Better": the miniature BERTs, and the two sizes of Devlin et al. 2019.

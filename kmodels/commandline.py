@@ -114,7 +114,7 @@ def _flag_values():
 
 def _typed(field, value):
     """A flag's value as RunConfig has it; only lists are still text."""
-    if value_type(field) is not tuple:
+    if value_type(field) is not tuple or value is None:
         return value
     try:
         return tuple(int(part) for part in value.split(","))

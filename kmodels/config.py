@@ -13,7 +13,14 @@ import types
 import typing
 from dataclasses import dataclass
 
-from kmodels.architectures import ARCHITECTURES, LSTM_POOLINGS, POOLINGS, SCRATCH_LEARNING_RATES, SCRATCH_SIZES
+from kmodels.architectures import (
+    ARCHITECTURES,
+    LSTM_POOLINGS,
+    ONLY_FOR,
+    POOLINGS,
+    SCRATCH_LEARNING_RATES,
+    SCRATCH_SIZES,
+)
 from kmodels.errors import InputError
 
 BACKENDS = ("jax", "tensorflow", "torch")
@@ -63,8 +70,8 @@ class RunConfig:
         choices=POOLINGS + LSTM_POOLINGS[:1],
     )
     embedding_dim: int | None = setting(None, "Model", "size of a word's vector (textcnn, bilstm)", least=1)
-    num_filters: int = setting(100, "Model", "filters of each width (textcnn)", least=1)
-    kernel_sizes: tuple[int, ...] = setting((2, 3, 4, 5), "Model", "widths of the convolutions (textcnn)", least=1)
+    num_filters: int | None = setting(None, "Model", "filters of each width (textcnn)", least=1)
+    kernel_sizes: tuple[int, ...] | None = setting(None, "Model", "widths of the convolutions (textcnn)", least=1)
     lstm_units: int | None = setting(None, "Model", "units of each direction (bilstm, bert_base_lstm)", least=1)
     dropout: float | None = setting(
         None, "Model", "the rate of every dropout of the model; 0 turns them all off", least=0, below=1
@@ -281,12 +288,13 @@ def _check_together(config):
     if config.pooling is not None and config.pooling not in architecture.poolings:
         allowed = f"one of {', '.join(architecture.poolings)}" if architecture.poolings else "left out"
         raise InputError(f"pooling must be {allowed} for {config.model}; got {config.pooling!r}")
-    for name in ("preset", "frozen_layers", "lora_rank"):
-        if getattr(config, name) and not architecture.is_encoder:
-            encoders = ", ".join(name for name, other in ARCHITECTURES.items() if other.is_encoder)
-            raise InputError(f"{name} is for the models with an encoder ({encoders}); {config.model} has none")
-    if config.word_dropout and architecture.is_encoder:
-        raise InputError(f"word_dropout is for the models over words (textcnn, bilstm); got model {config.model}")
+    for name, models in ONLY_FOR.items():
+        if getattr(config, name) and config.model not in models:
+            raise InputError(f"{name} is a setting of {', '.join(models)}; {config.model} has none")
+    if config.vocabulary_size is not None and _has_own_vocabulary(config.preset or architecture.preset):
+        raise InputError(
+            "vocabulary_size is for vocabularies made from the training text; a pretrained preset has its own"
+        )
     if bool(config.train_file) != bool(config.validation_file):
         raise InputError("train_file and validation_file must be given together; got only one of them")
     if config.train_file and config.data_dir:

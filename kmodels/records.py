@@ -17,6 +17,8 @@ WEIGHTS = "best.weights.h5"
 HISTORY = "history.jsonl"
 METRICS = "metrics.json"
 TENSORBOARD = "tensorboard"
+# All that a run leaves, and so all that --overwrite removes.
+FILES = (CONFIG, ENVIRONMENT, MODEL, TOKENIZER, WEIGHTS, HISTORY, METRICS)
 
 MEBIBYTE = 2**20
 

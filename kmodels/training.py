@@ -59,6 +59,8 @@ def train(config=None, callbacks=(), **settings):
     elif settings:
         raise TypeError(f"give a config or settings, not both; got both config and {', '.join(settings)}")
     config = config.resolved(backend.resolve(config.backend))
+    if config.tensorboard and not backend.is_installed("tensorboard"):
+        raise InputError("--tensorboard needs the package tensorboard: pip install 'kmodels[tensorboard]'")
     finished = _look_into(config)
     if finished is not None:
         return finished
@@ -86,10 +88,12 @@ def _look_into(config):
     existing = next(path for path in [folder, *folder.absolute().parents] if path.exists())
     if not os.access(existing, os.W_OK | os.X_OK):
         raise InputError(f"output_dir {folder} can't be written: no permission in {existing}")
-    if config.overwrite or not folder.exists() or not any(folder.iterdir()):
+    if not folder.exists() or not any(folder.iterdir()):
         return None
     if not (folder / records.CONFIG).is_file():
         raise InputError(f"output_dir must be empty or hold a run; {folder} holds other things; give another one")
+    if config.overwrite:
+        return None
     there = RunConfig.from_json(records.read_json(folder / records.CONFIG))
     differences = there.differences(config)
     if differences:
@@ -169,13 +173,14 @@ def _compile(model, config, num_steps):
 def _begin_folder(config, corpus, framework, backbone):
     """Makes the run's folder, with all that is known before the first step. Returns its path."""
     folder = Path(config.output_dir)
-    if config.overwrite and folder.is_dir():
-        shutil.rmtree(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"output_dir {folder} can't be made: {error.strerror}") from error
-    (folder / records.HISTORY).unlink(missing_ok=True)
+    # Metrics first: what lies between is never taken for a finished run.
+    for name in reversed(records.FILES):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / records.TENSORBOARD, ignore_errors=True)
     corpus.tokenizer.save(folder / records.TOKENIZER)
     records.write_json(folder / records.ENVIRONMENT, _environment(config, framework))
     records.write_json(folder / records.MODEL, _description(corpus, backbone))

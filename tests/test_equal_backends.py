@@ -39,7 +39,9 @@ json.dump({"losses": Watch.losses, "weights": Watch.weights}, sys.stdout)
 
 @pytest.mark.parametrize("model", ["textcnn", "bilstm", "bert_base_pool", "bert_base_lstm", "roberta_pool"])
 def test_weights_and_loss_curve_are_equal_on_three_backends(model, tmp_path):
-    sizes = {"textcnn": {"num_filters": 16}, "bilstm": {"lstm_units": 16, "word_dropout": 0}}.get(model, {"preset": "scratch:tiny"})
+    sizes = {"textcnn": {"num_filters": 16}, "bilstm": {"lstm_units": 16, "word_dropout": 0}}.get(
+        model, {"preset": "scratch:tiny"}
+    )
     settings = {
         "model": model,
         "dataset": "sample",

@@ -36,7 +36,9 @@ def tiny_settings(model, review_files, output_dir, **settings):
     if ARCHITECTURES[model].is_encoder:
         sizes = {"preset": "scratch:tiny", "learning_rate": 1e-3, "vocabulary_size": 300}
     else:
-        sizes = {"embedding_dim": 8, "num_filters": 8, "learning_rate": 1e-2}
+        sizes = {"embedding_dim": 8, "learning_rate": 1e-2}
+    if model == "textcnn":
+        sizes["num_filters"] = 8
     if model in ("bilstm", "bert_base_lstm"):
         sizes["lstm_units"] = 8
     defaults = {"epochs": 2, "batch_size": 16, "num_buckets": 2, "precision": "float32", "output_dir": str(output_dir)}
@@ -134,6 +136,18 @@ def test_a_folder_with_another_run_is_refused_with_what_differs(run):
         run(seed=5)
     assert record.output_dir.joinpath("metrics.json").read_bytes() == before
     assert run(seed=5, overwrite=True).config["seed"] == 5
+
+
+def test_overwrite_removes_what_a_run_left_and_nothing_else(run, tmp_path):
+    record = run()
+    (record.output_dir / "notes.txt").write_text("mine")
+    run(seed=5, overwrite=True, epochs=1)
+    assert (record.output_dir / "notes.txt").read_text() == "mine"
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.txt").write_text("years")
+    with pytest.raises(kmodels.InputError, match="holds other things"):
+        run(output_dir=str(tmp_path / "home"), overwrite=True)
+    assert (tmp_path / "home" / "thesis.txt").read_text() == "years"
 
 
 def test_a_loss_that_is_no_number_stops_the_run_with_its_step_and_keeps_the_best_weights(run, tmp_path):

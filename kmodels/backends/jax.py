@@ -1,5 +1,7 @@
 """kmodels on JAX."""
 
+from typing import Any
+
 import jax
 
 from kmodels.backends import DeviceMemory, cpu
@@ -20,7 +22,7 @@ def feed(batches, num_steps):
     return batches()
 
 
-def optimizer_class(kind):
+def optimizer_class(kind: Any):
     """Keras's optimizer as it is: XLA fuses its update."""
     return kind
 

@@ -1,5 +1,7 @@
 """kmodels on TensorFlow."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from kmodels.backends import DeviceMemory, cpu
@@ -30,7 +32,7 @@ def feed(batches, num_steps):
     return dataset.apply(tf.data.experimental.assert_cardinality(num_steps)).prefetch(4)
 
 
-def optimizer_class(kind):
+def optimizer_class(kind: Any):
     """Keras's optimizer, told each gradient as a dense tensor.
 
     The gradient of a looked-up table comes as rows, one for each time a word occurs. Keras 3.15 takes their squares and

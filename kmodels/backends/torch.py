@@ -1,5 +1,7 @@
 """kmodels on PyTorch."""
 
+from typing import Any
+
 import torch
 
 from kmodels.backends import DeviceMemory, cpu
@@ -20,7 +22,7 @@ def feed(batches, num_steps):
     return batches()
 
 
-def optimizer_class(kind):
+def optimizer_class(kind: Any):
     """Keras's Adam or AdamW with PyTorch's fused kernel for the update, on a CPU.
 
     Keras's own passes over every weight eight times; the fused kernel does it once. The moments stay in Keras's

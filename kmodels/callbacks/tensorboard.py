@@ -4,8 +4,6 @@ import time
 
 import keras
 
-from kmodels.errors import InputError
-
 
 class TensorBoardFile(keras.callbacks.Callback):
     """Writes epoch figures under "epoch_…" tags, as `keras.callbacks.TensorBoard` does, on every backend.
@@ -14,19 +12,12 @@ class TensorBoardFile(keras.callbacks.Callback):
 
     Args:
         folder: where the event file goes; `tensorboard --logdir` takes it or one above it.
-
-    Raises:
-        InputError: the package tensorboard is not installed.
     """
 
     def __init__(self, folder):
         super().__init__()
-        try:
-            from tensorboard.summary.writer.event_file_writer import EventFileWriter
-        except ModuleNotFoundError as error:
-            raise InputError(
-                "--tensorboard needs the package tensorboard: pip install 'kmodels[tensorboard]'"
-            ) from error
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
         self._writer = EventFileWriter(str(folder))
 
     def on_epoch_end(self, epoch, logs=None):

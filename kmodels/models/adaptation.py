@@ -19,17 +19,17 @@ def freeze(backbone, num_layers):
     if num_layers == 0:
         return
     encoder_layers = set(map(id, backbone.transformer_layers))
-    for layer in backbone.layers:
-        if layer.name != "pooled_dense" and id(layer) not in encoder_layers:
-            layer.trainable = False
-    for layer in backbone.transformer_layers[:num_layers]:
-        layer.trainable = False
+    others = [layer for layer in backbone.layers if id(layer) not in encoder_layers and layer.name != "pooled_dense"]
+    for layer in [*others, *backbone.transformer_layers[:num_layers]]:
+        # Not `layer.trainable`: on TensorFlow, setting it to what it is already leaves the layers inside as they are.
+        for variable in layer.weights:
+            variable.trainable = False
 
 
 def add_lora(backbone, rank, seed):
     """Leaves an encoder's weights as they are and trains low-rank updates of its query and value projections.
 
-    It sets `trainable` of every layer anew: freeze lower layers afterwards, and their updates stay zero.
+    It sets anew what trains: freeze lower layers afterwards, and their updates stay zero.
 
     Args:
         backbone: KerasHub encoder.

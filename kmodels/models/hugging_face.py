@@ -145,16 +145,15 @@ def _load_weights(backbone, folder, model_type, position_offset, needs_pooler):
             read = _reader(folder, model_type, stack)
             for variable in backbone.weights:
                 name = _tensor_name(variable)
-                spare = (
-                    None if needs_pooler or not name.startswith("pooler.") else np.zeros(variable.shape, "float32").T
-                )
+                spare = np.zeros(variable.shape).T if name.startswith("pooler.") and not needs_pooler else None
                 value = read(name, spare)
                 if model_type == "roberta" and name.startswith("embeddings.position"):
                     # Its one segment is added to every token: KerasHub's RoBERTa has no such table.
                     value = value[position_offset:] + read("embeddings.token_type_embeddings.weight")[0]
                 variable.assign(_fitted(value, variable, name, folder))
     except (OSError, SafetensorError) as error:
-        raise InputError(f"the weights in {folder} can't be read ({error}); copy or download them again") from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"the weights in {folder} can't be read ({reason}); copy or download them again") from error
 
 
 def _reader(folder, model_type, stack):

@@ -30,9 +30,9 @@ def read_tokenizer(folder, reads):
     try:
         if name in WHOLE:
             tokenizer = tokenizers.Tokenizer.load(folder / "tokenizer.json")
-            _check_is(CLASSES[reads], tokenizer.kind == reads, name, folder)
+            _check_is(CLASSES[reads], tokenizer.kind == reads, tokenizer.kind)
             return tokenizer
-        _check_is(CLASSES[reads], name == CLASSES[reads], name, folder)
+        _check_is(CLASSES[reads], name == CLASSES[reads], name)
         _check_added_tokens(folder, settings, reads)
         vocabulary, merges = _read_vocabulary(folder, reads)
         return _make_tokenizer(vocabulary, merges, settings, reads)
@@ -40,9 +40,9 @@ def read_tokenizer(folder, reads):
         raise InputError(f"the tokenizer in {folder} can't be used: {error}") from error
 
 
-def _check_is(wanted, holds, name, folder):
+def _check_is(wanted, holds, name):
     if not holds:
-        raise InputError(f"its kind must be {wanted}'s; {folder} says {name}")
+        raise InputError(f"it must be a {wanted}; its files say {name}")
 
 
 def _check_added_tokens(folder, settings, reads):

@@ -56,8 +56,7 @@ def check_folder(folder, reads):
         _check_files(folder, _KERAS_FILES[reads], "save the backbone and the tokenizer with save_to_preset")
         _check_class(folder / "tokenizer.json", tokenizer)
     elif config.get("model_type") == model_type:
-        hint = "save model and tokenizer with transformers' save_pretrained (pytorch_model.bin can run code: not read)"
-        _check_files(folder, _HUGGING_FACE_FILES[reads], hint)
+        _check_files(folder, _HUGGING_FACE_FILES[reads], "save model and tokenizer with transformers' save_pretrained")
     else:
         kind = config.get("model_type", "none")
         raise InputError(f"this model starts from a {backbone}; {folder}/config.json has the model_type {kind}")
@@ -75,4 +74,5 @@ def _check_files(folder, alternatives, hint):
     for purpose, sets in alternatives.items():
         if not any(all((folder / name).is_file() for name in names) for names in sets):
             wanted = ", or ".join(" and ".join(names) for names in sets)
-            raise InputError(f"{folder} has no {purpose}: it must have {wanted}; {hint}")
+            pickles = " (pytorch_model.bin is not read: a pickle can run code)" if list(folder.glob("*.bin")) else ""
+            raise InputError(f"{folder} has no {purpose}: it must have {wanted}; {hint}{pickles}")

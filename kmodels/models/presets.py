@@ -78,7 +78,7 @@ def load(config, texts):
         )
     if config.lora_rank:
         add_lora(backbone, config.lora_rank, config.seed)
-    freeze(backbone, config.frozen_layers)  # the last, for add_lora sets every layer's `trainable` anew
+    freeze(backbone, config.frozen_layers)  # the last, for add_lora sets anew what trains
     return tokenizer, backbone
 
 
@@ -94,7 +94,7 @@ def from_description(description):
     """The encoder that `describe` described, with random weights."""
     classes = {backbone.__name__: backbone for backbone in _BACKBONES.values()}
     backbone = classes[description["class"]](**description["config"])
-    hugging_face.set_variant(backbone, **description.get("variant", {}))
+    hugging_face.set_variant(backbone, **description.get("variant", {}))  # the first runs have none
     return backbone
 
 
@@ -209,7 +209,9 @@ def _download(preset):
 
 
 def _unreadable(preset, error):
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if len(reason) > 200:  # what failed stands at the start, and why at the end
+        reason = f"{reason[:100]} … {reason[-100:]}"
     return InputError(
         f"the preset {preset} can't be read ({reason}); give a folder that holds it whole (--preset=FOLDER), "
         "or random weights (--preset=scratch:base)"

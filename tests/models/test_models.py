@@ -13,10 +13,12 @@ VOCABULARY_SIZE = 50
 
 
 def tiny_config(model, **settings):
-    encoder = {"preset": "scratch:tiny"} if ARCHITECTURES[model].is_encoder else {"embedding_dim": 6, "num_filters": 5}
+    sizes = {"preset": "scratch:tiny"} if ARCHITECTURES[model].is_encoder else {"embedding_dim": 6}
+    if model == "textcnn":
+        settings = {"num_filters": 5} | settings
     if model in ("bilstm", "bert_base_lstm"):
         settings = {"lstm_units": 4} | settings
-    return RunConfig(model=model, vocabulary_size=100, **encoder, **settings).resolved("jax")
+    return RunConfig(model=model, vocabulary_size=100, **sizes, **settings).resolved("jax")
 
 
 def tiny_model(model, **settings):

@@ -1,0 +1,111 @@
+"""Writes the tables in README.md and results/README.md from the records in results/.
+
+    python benchmarks/tables.py
+
+A table stands between the lines <!-- table: NAME --> and <!-- end of table -->; all else in a file stays.
+"""
+
+import json
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "results"
+MODELS = ("textcnn", "bilstm", "bert_base_pool", "bert_large_pool", "bert_base_lstm", "roberta_pool")
+
+
+def runs():
+    """[(config, environment, metrics), …] of the runs in results/sst2, by model, start and backend."""
+    found = []
+    for folder in sorted(path.parent for path in RESULTS.glob("sst2/*/metrics.json")):
+        files = ("config", "environment", "metrics")
+        found.append(tuple(json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in files))
+    return sorted(found, key=lambda run: (MODELS.index(run[0]["model"]), start(run[0]), run[0]["backend"]))
+
+
+def start(config):
+    """What a run starts from, in words."""
+    return (config["preset"] or "random vectors").rpartition("/")[2]
+
+
+def best_per_model():
+    """A row for each architecture and start: the mean over backends and seeds, beside the seed's figure."""
+    seed = json.loads((RESULTS / "seed.json").read_text(encoding="utf-8"))
+    groups = {}
+    for config, _, metrics in runs():
+        groups.setdefault((config["model"], start(config)), []).append((config, metrics))
+    yield "model", "starts from", "runs (backends)", "best dev accuracy: mean (range)", "the seed's run", "parameters"
+    for (model, origin), group in groups.items():
+        values = [metrics["best_validation_accuracy"] for _, metrics in group]
+        backends = ", ".join(sorted({config["backend"] for config, _ in group}))
+        mean = sum(values) / len(values)
+        accuracy = f"{mean:.4f}" if len(values) == 1 else f"{mean:.4f} ({min(values):.4f} to {max(values):.4f})"
+        published = f"{seed[model]['best_validation_accuracy']:.4f}"
+        parameters = f"{group[0][1]['num_parameters'] / 1e6:.1f} M"
+        yield f"`{model}`", origin, f"{len(group)} ({backends})", accuracy, published, parameters
+
+
+def every_run():
+    """A row for each run in results/sst2."""
+    yield (
+        "model",
+        "starts from",
+        "backend",
+        "precision",
+        "seed",
+        "best epoch",
+        "accuracy",
+        "loss",
+        "peak host MiB",
+        "time",
+    )
+    for config, _, metrics in runs():
+        yield (
+            f"`{config['model']}`",
+            start(config),
+            config["backend"],
+            config["precision"],
+            config["seed"],
+            f"{metrics['best_epoch']} of 0 to {metrics['epoch']}",
+            f"{metrics['best_validation_accuracy']:.4f}",
+            f"{metrics['best_validation_loss']:.4f}",
+            f"{metrics['peak_worker_0_memory_MB']:,.0f}",
+            metrics["training_duration"].partition(".")[0],
+        )
+
+
+def full_size():
+    """A row for each model and backend of results/full_size.json."""
+    yield "model", "parameters", "backend", "precision", "batch", "peak host MiB"
+    for row in json.loads((RESULTS / "full_size.json").read_text(encoding="utf-8")):
+        shape = f"{row['batch_size']} × {row['length']}"
+        parameters = f"{row['num_parameters'] / 1e6:.1f} M"
+        yield f"`{row['model']}`", parameters, row["backend"], row["precision"], shape, f"{row['peak_host_MB']:,.0f}"
+
+
+TABLES = {"best per model": best_per_model, "every run": every_run, "full size": full_size}
+
+
+def markdown(rows):
+    """Rows, the first of them the heading, as a Markdown table."""
+    heading, *body = [[str(cell) for cell in row] for row in rows]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [heading, ["---"] * len(heading), *body])
+
+
+def filled(text):
+    """A document with each of its tables made anew."""
+
+    def table(match):
+        return f"<!-- table: {match[1]} -->\n\n{markdown(TABLES[match[1]]())}\n\n<!-- end of table -->"
+
+    return re.sub(r"<!-- table: ([\w ]+) -->.*?<!-- end of table -->", table, text, flags=re.DOTALL)
+
+
+def documents():
+    """The files that hold tables."""
+    return [ROOT / "README.md", RESULTS / "README.md"]
+
+
+if __name__ == "__main__":
+    for path in documents():
+        path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
