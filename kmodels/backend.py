@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 from kmodels.config import BACKENDS, did_you_mean
@@ -72,9 +73,26 @@ def choose(name):
     # Keras imports JAX, where it is installed, for a callback; 2 s and 100 MiB. Only for that import is it refused:
     # SciPy takes an entry of None for the module.
     refused = name != "jax" and _refuse("jax")
-    importlib.import_module("keras")
+    _import_quietly("keras")
     if refused:
         del sys.modules["jax"]
+
+
+def _import_quietly(module):
+    """Imports without what TensorFlow's C++ says at its start, which no log level silences; shown if it fails."""
+    with tempfile.TemporaryFile() as said:
+        sys.stderr.flush()
+        stderr = os.dup(2)
+        os.dup2(said.fileno(), 2)
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            said.seek(0)
+            os.write(stderr, said.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def _refuse(module):

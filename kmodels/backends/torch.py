@@ -25,38 +25,38 @@ def feed(batches, num_steps):
 def optimizer_class(kind: Any):
     """Keras's Adam or AdamW with PyTorch's fused kernel for the update, on a CPU.
 
-    Keras's own passes over every weight eight times; the fused kernel does it once. The moments stay in Keras's
-    variables, so a checkpoint is the same on every backend.
+    Keras's own takes eight passes over every weight; the fused kernel takes one. The moments stay in Keras's variables,
+    so a checkpoint is the same on every backend. On a GPU Keras's own is kept: the kernel wants the step's number,
+    and reading it would stop the device.
     """
+    if torch.cuda.is_available():
+        return kind
 
     class Fused(kind):
         def _apply_weight_decay(self, variables):
             if any(map(self._use_weight_decay, variables)):  # PyTorch refuses an empty list
                 super()._apply_weight_decay(variables)
 
-        def _parallel_update_step(self, grads, variables, learning_rate):
-            values = [variable.value for variable in variables]
-            if values[0].device.type != "cpu":  # there, reading the step's number would stop the device
-                super()._parallel_update_step(grads, variables, learning_rate)
-                return
+        def _backend_update_step(self, grads, trainable_variables, learning_rate):
+            places = [self._get_variable_index(variable) for variable in trainable_variables]
             step = int(self.iterations) + 1
-            places = [self._get_variable_index(variable) for variable in variables]
-            torch._fused_adamw_(
-                values,
-                grads,
-                [self._momentums[place].value for place in places],
-                [self._velocities[place].value for place in places],
-                [],
-                [torch.tensor(float(step)) for _ in values],
-                lr=float(learning_rate),
-                beta1=self.beta_1,
-                beta2=self.beta_2,
-                weight_decay=0.0,  # Keras has done it, where it is not excluded
-                # Keras adds epsilon before the second moment is corrected for its start, PyTorch after.
-                eps=self.epsilon / (1 - self.beta_2**step) ** 0.5,
-                amsgrad=False,
-                maximize=False,
-            )
+            with torch.no_grad():
+                torch._fused_adamw_(
+                    [variable.value for variable in trainable_variables],
+                    grads,
+                    [self._momentums[place].value for place in places],
+                    [self._velocities[place].value for place in places],
+                    [],
+                    [torch.tensor(float(step)) for _ in places],
+                    lr=float(learning_rate),
+                    beta1=self.beta_1,
+                    beta2=self.beta_2,
+                    weight_decay=0.0,  # Keras has done it, where it is not excluded
+                    # Keras adds epsilon before the second moment is corrected for its start, PyTorch after.
+                    eps=self.epsilon / (1 - self.beta_2**step) ** 0.5,
+                    amsgrad=False,
+                    maximize=False,
+                )
 
     return Fused
 
