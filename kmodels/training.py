@@ -4,7 +4,6 @@ import importlib.metadata
 import os
 import platform
 import shutil
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy as np
 from kmodels import backend, records
 from kmodels.config import RunConfig
 from kmodels.data import datasets, tokenizers
-from kmodels.data.batching import Batches, bucket_lengths, default_num_buckets, real_token_fraction
+from kmodels.data.batching import Batches, bucket_lengths, default_num_buckets
 from kmodels.errors import InputError
 
 
@@ -107,7 +106,7 @@ def _run(config, dataset, callbacks):
     """Everything after the one framework is chosen."""
     import keras
 
-    from kmodels import backends, models
+    from kmodels import backends, loop, models
 
     keras.utils.set_random_seed(config.seed)
     framework = backends.current()
@@ -118,9 +117,11 @@ def _run(config, dataset, callbacks):
     corpus, backbone = _prepare(config, dataset)
     config = replace(config, num_buckets=config.num_buckets or len(corpus.training.buckets))
     model = models.build(config, len(corpus.label_names), corpus.tokenizer.vocabulary_size, backbone)
-    _compile(model, config, corpus.training.num_steps)
+    loop.compile_model(model, config, corpus.training.num_steps)
     folder = _begin_folder(config, corpus, framework, backbone)
-    return _fit(model, config, corpus, framework, folder, callbacks)
+    metrics = loop.fit(model, config, corpus.training, corpus.validation, folder, callbacks)
+    records.write_json(folder / records.METRICS, metrics)
+    return records.read(folder)
 
 
 def _prepare(config, dataset):
@@ -145,29 +146,6 @@ def _prepare(config, dataset):
         validation=Batches(validation, dataset.validation.labels, **shared),
     )
     return corpus, backbone
-
-
-def _compile(model, config, num_steps):
-    """Gives the model its optimizer, loss and figures."""
-    import keras
-
-    from kmodels.callbacks.finite import FirstNonFiniteStep
-    from kmodels.losses import SmoothedCrossEntropy
-    from kmodels.optimizers import WarmupSchedule, adamw
-
-    updates = max(1, config.epochs * num_steps // config.gradient_accumulation_steps)
-    schedule = WarmupSchedule(config.learning_rate, round(config.warmup_fraction * updates), updates, config.schedule)
-    model.compile(
-        adamw(schedule, config.weight_decay, config.clip_norm, config.gradient_accumulation_steps),
-        loss=SmoothedCrossEntropy(config.label_smoothing),
-        # Keras's own loss figure weights batches, fillers included; these weight sentences.
-        weighted_metrics=[
-            keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
-            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-            FirstNonFiniteStep(),
-        ],
-        jit_compile="auto",
-    )
 
 
 def _begin_folder(config, corpus, framework, backbone):
@@ -212,60 +190,3 @@ def _description(corpus, backbone):
 
         description["backbone"] = presets.describe(backbone)
     return description
-
-
-def _fit(model, config, corpus, framework, folder, callbacks):
-    """The loop: `model.fit`, with what measures it. Returns the Record."""
-    import keras
-
-    from kmodels.callbacks import BestEpoch, PeakMemory
-    from kmodels.callbacks.dispatch import StepCallbacks
-    from kmodels.callbacks.finite import StopIfNotFinite
-    from kmodels.callbacks.history import HistoryFile
-    from kmodels.callbacks.progress import ProgressBar
-    from kmodels.callbacks.throughput import Throughput
-
-    training, validation = corpus.training, corpus.validation
-    monitor, mode = {"loss": ("val_cross_entropy", "min"), "accuracy": ("val_accuracy", "max")}[config.monitor]
-    best = BestEpoch(monitor, mode, folder / records.WEIGHTS)
-    memory, speed, bar = PeakMemory(), Throughput(training), ProgressBar(config.epochs)
-    history = HistoryFile(folder / records.HISTORY, speed)
-    told = [speed, StopIfNotFinite(), best, memory, history, bar, *callbacks]
-    if config.patience:
-        told.append(keras.callbacks.EarlyStopping(monitor, mode=mode, patience=config.patience))
-    if config.tensorboard:
-        from kmodels.callbacks.tensorboard import TensorBoardFile
-
-        told.append(TensorBoardFile(folder / records.TENSORBOARD))
-    start = time.perf_counter()
-    try:
-        model.fit(
-            framework.feed(lambda: training.iterate(range(config.epochs)), config.epochs * training.num_steps),
-            epochs=config.epochs,
-            steps_per_epoch=training.num_steps,
-            validation_data=framework.feed(
-                lambda: validation.iterate([0] * config.epochs), config.epochs * validation.num_steps
-            ),
-            validation_steps=validation.num_steps,
-            callbacks=StepCallbacks(told, model, config.epochs, training.num_steps),
-            shuffle=False,
-            verbose=0,
-        )
-    finally:
-        bar.close()
-    seconds = time.perf_counter() - start
-    extra = _extra_figures(model, speed, training)
-    metrics = records.build_metrics(history.lines, best.epoch, seconds, memory, extra)
-    records.write_json(folder / records.METRICS, metrics)
-    return records.read(folder)
-
-
-def _extra_figures(model, speed, training):
-    plan = training.plan()
-    return {
-        "samples_per_second": speed.samples_per_second,
-        "tokens_per_second": speed.tokens_per_second,
-        "compile_seconds": speed.compile_seconds,
-        "real_token_fraction": real_token_fraction(plan, training.tokenized.lengths),
-        "num_parameters": model.count_params(),
-    }

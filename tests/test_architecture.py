@@ -15,7 +15,7 @@ LEVELS = [
     {"kmodels.data"},
     {"kmodels.layers", "kmodels.models", "kmodels.losses"},
     {"kmodels.backends", "kmodels.optimizers", "kmodels.callbacks"},
-    {"kmodels.training", "kmodels.inference"},
+    {"kmodels.training", "kmodels.loop", "kmodels.inference"},
     {"kmodels.commandline", "train"},
 ]
 # What the lower levels may import from outside, besides the standard library.

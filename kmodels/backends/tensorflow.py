@@ -41,7 +41,8 @@ def optimizer_class(kind: Any):
 
     class DenseGradients(kind):
         def apply(self, grads, trainable_variables=None):
-            return super().apply([tf.convert_to_tensor(gradient) for gradient in grads], trainable_variables)
+            dense = [gradient if gradient is None else tf.convert_to_tensor(gradient) for gradient in grads]
+            return super().apply(dense, trainable_variables)
 
     return DenseGradients
 

@@ -36,6 +36,12 @@ INSTEAD = (
     "give a folder with train.tsv and dev.tsv as --data_dir, or train on generated sentences with --dataset=sample"
 )
 
+# Not to name a column by flag, as for other files: those flags need --train_file.
+COLUMN_ADVICE = (
+    "use SST-2's own train.tsv and dev.tsv (its test.tsv has no labels); "
+    "for other columns use --train_file and --validation_file"
+)
+
 # What zipfile raises on a damaged archive, beside BadZipFile: KeyError for a member that is not there, RuntimeError
 # for an encrypted one, ValueError and OSError for names and offsets that make no sense.
 ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError, ValueError, OSError)
@@ -76,7 +82,7 @@ def read_sst2_file(path):
         InputError: the file is missing, lacks a column, or has a label other than 0 and 1.
     """
     texts, labels = [], []
-    for line_number, text, label in read_rows(path, "sentence", "label"):
+    for line_number, text, label in read_rows(path, "sentence", "label", column_advice=COLUMN_ADVICE):
         if label not in ("0", "1"):
             raise InputError(
                 f"{path}:{line_number}: expected 0 or 1 as SST-2's label, got {listed([label])}; "

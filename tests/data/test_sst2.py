@@ -151,6 +151,19 @@ def test_a_file_in_another_format_is_refused_with_file_and_line(tmp_path, valida
     assert message.startswith(f"{tmp_path / 'dev.tsv'}:{line_number}: ") and piece in message
 
 
+@pytest.mark.parametrize(
+    ("header", "missing"), [("index\tsentence", "label"), ("text\tlabel", "sentence"), ("id\tlabels", "sentence")]
+)
+@pytest.mark.parametrize("name", sst2.FILES)
+def test_a_file_without_a_column_is_not_told_of_flags_that_need_other_files(tmp_path, name, header, missing):
+    (write_folder(tmp_path) / name).write_text(f"{header}\n0\t1\n", encoding="utf-8")
+    message = message_of(sst2.load_sst2, tmp_path)
+    assert message.startswith(f"{tmp_path / name}:1: expected a column named '{missing}'")
+    assert "--text_column" not in message and "--label_column" not in message
+    for piece in ("train.tsv and dev.tsv", "test.tsv has no labels", "--train_file and --validation_file"):
+        assert piece in message
+
+
 # The cache
 
 
