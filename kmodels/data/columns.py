@@ -72,6 +72,6 @@ def shown(value, quote=True, max_characters=60):
 def listed(names, max_names=10):
     """Returns names quoted, separated by commas, and cut short for a message of one line."""
     names = list(names)
-    shown = ", ".join(shown(name) for name in names[:max_names])
+    first_names = ", ".join(shown(name) for name in names[:max_names])
     num_more = len(names) - max_names
-    return f"{shown} and {num_more} more" if num_more > 0 else shown or "none"
+    return f"{first_names} and {num_more} more" if num_more > 0 else first_names or "none"

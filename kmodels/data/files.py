@@ -64,7 +64,7 @@ def read_rows(path, text_column=None, label_column=None, require_label=True, col
 
 
 def _row_reader(path):
-    """Returns the generator function for the file's suffix."""
+    """Returns the function of READERS for the file's suffix."""
     suffix = path.suffix.lower()
     if suffix in READERS:
         return READERS[suffix]
