@@ -77,7 +77,7 @@ def test_an_epochs_order_is_known_without_the_ones_before_and_differs_from_their
 def test_the_order_of_a_seed_does_not_change_between_versions():
     plan = plan_epoch(np.array([3, 1, 2, 5, 4, 2]), np.array([2, 5]), 2, seed=7, epoch=3)
     assert plan.rows.tolist() == [[0, 3], [2, 4], [5, 1]]
-    assert plan.lengths.tolist() == [2, 5, 5]
+    assert plan.lengths.tolist() == [5, 5, 2]
 
 
 def test_without_a_seed_sentences_come_in_order_of_their_buckets():
