@@ -42,7 +42,8 @@ _WORDS = {
     "epochs": 5,
     "batch_size": 64,
     "learning_rate": 1e-3,
-    "schedule": "constant",
+    # At a constant rate, seeds lie up to four points apart on SST-2's dev set.
+    "schedule": "linear",
     "weight_decay": 0.0,
     "warmup_fraction": 0.0,
     "max_length": 128,
