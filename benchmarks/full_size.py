@@ -24,7 +24,7 @@ SIZES = {
     "bert_base_lstm": {"kind": "BertBackbone", "vocabulary_size": 30522, "layers": 12, "dim": 768},
     "roberta_pool": {"kind": "RobertaBackbone", "vocabulary_size": 50265, "layers": 24, "dim": 1024},
 }
-LATER_STEPS = 2
+LATER_STEPS = 1
 
 
 def step(model_name, backend_name, batch_size, length):
