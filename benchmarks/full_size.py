@@ -1,4 +1,4 @@
-"""One training step of each of the six at full size, on each backend: does it fit, and what is the peak?
+"""Two training steps of each of the six at full size, on each backend: does it fit, and what is the peak?
 
     python benchmarks/full_size.py --output=results/full_size.json
 
