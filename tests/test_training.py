@@ -88,9 +88,9 @@ def test_the_folder_gives_the_figures_of_the_best_epoch_back(run, review_files):
     assert record["best_validation_loss"] == pytest.approx(loss, abs=1e-5)
 
 
-def test_figures_are_means_over_sentences_whatever_the_batches(run):
+def test_figures_are_means_over_sentences_whatever_the_batches(run, tmp_path):
     whole, small = (
-        run(batch_size=size, epochs=1, learning_rate=1e-9, dropout=0.0, output_dir=f"{size}", overwrite=True)
+        run(batch_size=size, epochs=1, learning_rate=1e-9, dropout=0.0, output_dir=str(tmp_path / str(size)))
         for size in (96, 7)
     )
     for name in ("training_loss", "training_accuracy", "validation_loss", "validation_accuracy"):
