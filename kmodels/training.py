@@ -173,7 +173,7 @@ def _environment(config, framework):
         **framework.describe(),
         **versions,
         "python": platform.python_version(),
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
     }
 
