@@ -183,7 +183,6 @@ def _description(corpus, backbone):
     description = {
         "label_names": list(corpus.label_names),
         "vocabulary_size": corpus.tokenizer.vocabulary_size,
-        "buckets": [int(length) for length in corpus.training.buckets],
     }
     if backbone is not None:
         from kmodels.models import presets
