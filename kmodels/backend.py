@@ -7,8 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from kmodels.config import BACKENDS, did_you_mean
+from kmodels.config import BACKENDS
 from kmodels.errors import InputError
+from kmodels.settings import did_you_mean
 
 
 def cache_dir():
@@ -48,7 +49,7 @@ def is_installed(name):
     return (name in sys.modules and sys.modules[name] is not None) or importlib.util.find_spec(name) is not None
 
 
-def choose(name):
+def choose(name, deterministic=False):
     """Makes `name` the one framework of this process, and imports Keras on it.
 
     Afterwards `import tensorflow` fails in a process that uses another backend: KerasHub would load it on every one,
@@ -56,6 +57,7 @@ def choose(name):
 
     Args:
         name: a backend that `resolve` gave.
+        deterministic: have the framework use only kernels that give the same bits each time.
 
     Raises:
         InputError: Keras runs on another backend in this process already.
@@ -67,6 +69,8 @@ def choose(name):
         return
     os.environ["KERAS_BACKEND"] = name
     _set_framework_defaults(name)
+    if deterministic:
+        _ask_for_determinism(name)
     if name != "tensorflow":
         _refuse("tensorflow")
         _refuse("tensorflow_text")
@@ -118,6 +122,15 @@ def _set_framework_defaults(name):
     }
     for variable, value in defaults[name].items():
         os.environ.setdefault(variable, value)
+
+
+def _ask_for_determinism(name):
+    """What a framework must be told before its start to give the same bits each time on a GPU."""
+    if name == "jax":
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
+    elif name == "torch":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def _first_installed():

@@ -7,8 +7,9 @@ import sys
 from absl import flags
 
 from kmodels.architectures import ARCHITECTURES
-from kmodels.config import RunConfig, did_you_mean, value_type
-from kmodels.errors import InputError, RunError
+from kmodels.config import RunConfig
+from kmodels.errors import InputError, Interrupted, RunError
+from kmodels.settings import did_you_mean, value_type
 
 # The exit statuses of a wrong call or input, of a failed run, and of a run that was interrupted (128 + SIGINT).
 WRONG_INPUT = 2
@@ -46,13 +47,14 @@ def parse(argv):
     """
     values = _flag_values()
     try:
-        rest = values(argv)[1:]
-    except flags.UnrecognizedFlagError as error:
-        raise InputError(f"unknown flag --{error.flagname}{_nearest_flag(error.flagname)}") from error
-    except flags.Error as error:
-        raise InputError(_in_our_words(str(error))) from error
+        # known_only: absl's own search for the flag nearest to an unknown one is a recursion too deep for a long name
+        rest = values(argv, known_only=True)[1:]
+    except UnicodeDecodeError as error:
+        raise InputError(f"a flag file must be UTF-8 text; {error}") from error
+    except (flags.Error, ValueError) as error:  # ValueError: --nooverwrite=x, a NUL in a flag file's name
+        raise InputError(_on_one_line(_in_our_words(str(error)))) from error
     if rest:
-        raise InputError(f"every setting is a flag, --name=value; got {rest[0]!r}")
+        raise InputError(_on_one_line(_refusal(rest[0])))
     if values.help:
         return None
     fields = dataclasses.fields(RunConfig)
@@ -92,14 +94,21 @@ def run(main, argv):
         return _say(error, WRONG_INPUT)
     except RunError as error:
         return _say(error, FAILED_RUN)
+    except Interrupted as stop:
+        print(stop, file=sys.stderr)
+        return 128 + stop.signal_number
     except KeyboardInterrupt:
         return _say("interrupted; the best weights so far stay in the run's folder", INTERRUPTED)
     return 0
 
 
 def _say(message, status):
-    print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"error: {_on_one_line(message)}", file=sys.stderr)
     return status
+
+
+def _on_one_line(message):
+    return " ".join(str(message).split())
 
 
 def _flag_values():
@@ -135,6 +144,14 @@ def _flag_help(field):
     head = f"  --{field.name}" + (f"={value}" if value else "")
     shown = "" if field.default in (None, False) else f" (default: {_shown(field.default)})"
     return [head, f"      {field.metadata['help']}{shown}"]
+
+
+def _refusal(argument):
+    """What is wrong with an argument that is no flag of ours."""
+    name = argument.lstrip("-").partition("=")[0]
+    if name and argument.startswith("-"):
+        return f"unknown flag --{name}{_nearest_flag(name)}"
+    return f"every setting is a flag, --name=value; got {argument!r}"
 
 
 def _nearest_flag(name):

@@ -5,14 +5,11 @@ of None means «as the architecture has it» (`kmodels.architectures`); `RunConf
 """
 
 import dataclasses
-import difflib
 import hashlib
 import json
-import math
-import types
-import typing
 from dataclasses import dataclass
 
+from kmodels import settings
 from kmodels.architectures import (
     ARCHITECTURES,
     LSTM_POOLINGS,
@@ -22,27 +19,13 @@ from kmodels.architectures import (
     SCRATCH_SIZES,
 )
 from kmodels.errors import InputError
+from kmodels.settings import did_you_mean, setting
 
 BACKENDS = ("jax", "tensorflow", "torch")
 DATASETS = ("sst2", "sample")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 MONITORS = ("loss", "accuracy")
 SCHEDULES = ("constant", "linear")
-
-
-def setting(default, group, help, *, choices=None, least=None, most=None, above=None, below=None):
-    """A field of RunConfig: its default, the group of `--help` it stands in, its help, and what values it takes.
-
-    Args:
-        default: the value where nothing is given.
-        group: heading in `--help`.
-        help: one or two lines for a person.
-        choices: the only values allowed, if few.
-        least, most: bounds that are themselves allowed.
-        above, below: bounds that are not.
-    """
-    bounds = {"least": least, "most": most, "above": above, "below": below}
-    return dataclasses.field(default=default, metadata={"group": group, "help": help, "choices": choices} | bounds)
 
 
 @dataclass(frozen=True)
@@ -121,14 +104,14 @@ class RunConfig:
     weight_decay: float | None = setting(
         None, "Recipe", "AdamW's decay of weights; biases and norms are left alone", least=0
     )
-    clip_norm: float | None = setting(
+    clip_norm: float = setting(
         1.0, "Recipe", "longest global gradient norm; longer ones are scaled down; 0: no clipping", least=0
     )
     gradient_accumulation_steps: int = setting(
         1, "Recipe", "batches whose gradients are averaged for one update", least=1
     )
-    label_smoothing: float = setting(
-        0.0, "Recipe", "part of the target spread over all classes; reported losses are without it", least=0, below=1
+    label_smoothing: float | None = setting(
+        None, "Recipe", "part of the target spread over all classes; reported losses are without it", least=0, below=1
     )
     monitor: str = setting("loss", "Recipe", "the validation figure by which an epoch is the best", choices=MONITORS)
     patience: int | None = setting(
@@ -137,17 +120,23 @@ class RunConfig:
     precision: str = setting(
         "auto", "Recipe", "number format of the work; auto: the fastest here that keeps accuracy", choices=PRECISIONS
     )
+    deterministic: bool = setting(
+        False, "Recipe", "use only kernels that give the same bits each time, where a GPU has faster ones"
+    )
     seed: int = setting(0, "Recipe", "decides initial weights, batches and dropout", least=0, below=2**31)
 
     output_dir: str | None = setting(None, "Output", "the run's folder; default: results/runs/MODEL-BACKEND-DIGEST")
     overwrite: bool = setting(False, "Output", "replace the run that the folder holds")
+    checkpoint_seconds: float = setting(
+        300.0, "Output", "save the whole state this often inside an epoch; 0: only at epochs' ends", least=0
+    )
     tensorboard: bool = setting(False, "Output", "write TensorBoard logs into the run's folder")
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            value = _coerced(field, getattr(self, field.name))
+            value = settings.coerced(field, getattr(self, field.name))
             object.__setattr__(self, field.name, value)
-            _check_value(field, value)
+            settings.check(field, value)
         _check_together(self)
 
     @property
@@ -187,99 +176,44 @@ class RunConfig:
         return cls.from_settings(**values)
 
     @classmethod
-    def from_settings(cls, **settings):
+    def from_settings(cls, /, **values):
         """A config from keywords.
 
         Raises:
             InputError: a setting is unknown (the nearest one is named) or its value is not possible.
         """
         names = [field.name for field in dataclasses.fields(cls)]
-        for name in settings:
+        for name in values:
             if name not in names:
                 raise InputError(f"unknown setting {name!r}{did_you_mean(name, names)}")
-        return cls(**settings)
+        return cls(**values)
 
-    def differences(self, other):
+    def differences(self, other, going_on=False):
         """["name: this one's value, the other's value", …] of the settings that make two runs different runs.
 
         What the other leaves to the run (None, "auto") does not differ from what this run made of it.
+
+        Args:
+            other: the RunConfig asked for.
+            going_on: leave out what may change where a run goes on.
         """
+        same = _NOT_THE_RUN + (MAY_CHANGE if going_on and other.epochs >= self.epochs else ())
         return [
             f"{name}: {value!r} there, {getattr(other, name)!r} now"
             for name, value in vars(self).items()
-            if name not in _NOT_THE_RUN and getattr(other, name) not in (value, None, "auto")
+            if name not in same and getattr(other, name) not in (value, None, "auto")
         ]
 
-
-# Where a run is written, and what is done about an older one there, make it no other run.
-_NOT_THE_RUN = ("output_dir", "overwrite")
-
-
-def did_you_mean(name, names):
-    """ "; did you mean 'x'?" with the nearest of names, or "" where none is near."""
-    near = difflib.get_close_matches(str(name), names, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    def going_on_as(self, other):
+        """This run's config as it goes on with what may change taken from another."""
+        changed = {name: getattr(other, name) for name in MAY_CHANGE + _NOT_THE_RUN}
+        return dataclasses.replace(self, **{name: value for name, value in changed.items() if value is not None})
 
 
-def value_type(field):
-    """The type of a field's value: str, bool, int, float or tuple; what `X | None` allows besides None."""
-    kinds = typing.get_args(field.type) if isinstance(field.type, types.UnionType) else (field.type,)
-    kind = next(kind for kind in kinds if kind is not types.NoneType)
-    return tuple if typing.get_origin(kind) is tuple else kind
-
-
-def _is_optional(field):
-    return types.NoneType in typing.get_args(field.type)
-
-
-def _coerced(field, value):
-    """Whole floats for ints, ints for floats, lists for tuples: what JSON and people write for the same thing."""
-    kind = value_type(field)
-    if value == "" and _is_optional(field):  # --data_dir= on a command line takes a flag file's value back
-        return None
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is tuple and isinstance(value, (list, tuple)):
-        return tuple(value)
-    return value
-
-
-def _check_value(field, value):
-    """Raises InputError unless value has the field's type and lies within its bounds."""
-    if value is None and _is_optional(field):
-        return
-    kind = value_type(field)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise InputError(f"{field.name} must be {_type_name(kind)}; got {value!r}")
-    choices = field.metadata["choices"]
-    if choices and value not in choices:
-        raise InputError(
-            f"{field.name} must be one of {', '.join(choices)}; got {value!r}{did_you_mean(value, choices)}"
-        )
-    if kind is tuple and not value:
-        raise InputError(f"{field.name} must name at least one number; got none")
-    for number in value if kind is tuple else [value]:
-        _check_bounds(field, number)
-
-
-def _type_name(kind):
-    return {str: "text", bool: "true or false", int: "a whole number", float: "a number", tuple: "whole numbers"}[kind]
-
-
-def _check_bounds(field, number):
-    bounds = field.metadata
-    if isinstance(number, float) and not math.isfinite(number):
-        raise InputError(f"{field.name} must be a finite number; got {number!r}")
-    if value_type(field) is tuple and not isinstance(number, int):
-        raise InputError(f"{field.name} must be whole numbers; got {number!r}")
-    for word, bound, holds in (
-        ("at least", bounds["least"], lambda: number >= bounds["least"]),
-        ("at most", bounds["most"], lambda: number <= bounds["most"]),
-        ("more than", bounds["above"], lambda: number > bounds["above"]),
-        ("less than", bounds["below"], lambda: number < bounds["below"]),
-    ):
-        if bound is not None and not holds():
-            raise InputError(f"{field.name} must be {word} {bound}; got {number!r}")
+# Where a run is written, how often it is saved, and what is done about an older one there, make it no other run.
+_NOT_THE_RUN = ("output_dir", "overwrite", "checkpoint_seconds", "tensorboard")
+# An unfinished run may go on with other values of these: epochs only upwards; of data, another place of the same data.
+MAY_CHANGE = ("backend", "epochs", "patience", "data_dir", "train_file", "validation_file")
 
 
 def _check_together(config):

@@ -1,4 +1,6 @@
-"""The two ways a run can end badly, told apart because they end with different exit statuses."""
+"""The ways a run can end before its end, told apart because they end with different exit statuses."""
+
+import signal
 
 
 class InputError(ValueError):
@@ -10,3 +12,17 @@ class InputError(ValueError):
 
 class RunError(RuntimeError):
     """A run that had started could not go on: a loss that is not finite, a full disk. Exit status 1."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal stopped a run, and its state was saved. Exit status 128 + the signal's number.
+
+    Args:
+        signal_number: signal.SIGTERM or signal.SIGINT.
+        where: where the run goes on: "epoch 1, step 20".
+    """
+
+    def __init__(self, signal_number, where):
+        name = signal.Signals(signal_number).name
+        super().__init__(f"stopped by {name}; the same command again goes on from {where}")
+        self.signal_number = signal_number

@@ -11,6 +11,9 @@ from kmodels.config import RunConfig
 from kmodels.data.batching import Batches, bucket_lengths
 from kmodels.data.tokenizers import Tokenizer
 from kmodels.errors import InputError
+from kmodels.models import encoder_sizes, preset_files, weight_files
+
+MOST_ROWS = 1024  # of a batch, which config.json may want larger than memory
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,11 @@ class Classifier:
         """Probabilities of every class: [str, …] → float32, (num_texts, num_classes)."""
         tokenized = self.tokenizer.encode(texts, self.config.max_length)
         buckets = bucket_lengths(tokenized.lengths, self.config.num_buckets or 1)
-        batch_size = self.config.batch_size or 1
+        batch_size = min(self.config.batch_size or 1, MOST_ROWS)
         numbers = np.arange(len(texts))
         batches = Batches(tokenized, numbers, buckets, batch_size, self.tokenizer.padding_id)
         probabilities = np.zeros((len(texts), len(self.label_names)), np.float32)
-        for inputs, rows, weights in batches.iterate([0]):
+        for inputs, rows, weights in batches.iterate():
             logits = np.asarray(self.model.predict_on_batch(inputs), np.float32)
             real = weights > 0
             probabilities[rows[real]] = _softmax(logits[real])
@@ -61,19 +64,48 @@ def load(output_dir, backend_name=None):
     folder = Path(output_dir)
     if not (folder / records.WEIGHTS).is_file():
         raise InputError(f"{folder} holds no trained model: it has no {records.WEIGHTS}")
+    for name in (records.CONFIG, records.MODEL, records.TOKENIZER, records.WEIGHTS):
+        preset_files.check_file(folder, name)
     config = RunConfig.from_json(records.read_json(folder / records.CONFIG))
-    description = records.read_json(folder / records.MODEL)
+    config = config.resolved(config.backend)
+    description = records.read_object(folder / records.MODEL)
     tokenizer = Tokenizer.load(folder / records.TOKENIZER)
+    label_names = _label_names(description, folder / records.MODEL)
+    least = _least_weights(config, len(label_names), tokenizer.vocabulary_size, description, folder / records.MODEL)
+    weight_files.check([folder / records.WEIGHTS]).check_holds(*least, folder / records.MODEL)
     backend.choose(backend.resolve(backend_name))
-    model = _build(config, description)
     try:
-        model.load_weights(folder / records.WEIGHTS)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder / records.WEIGHTS} does not fit the run's model: {error}") from error
-    return Classifier(model, tokenizer, tuple(description["label_names"]), config)
+        model = _build(config, len(label_names), tokenizer.vocabulary_size, description)
+    except ValueError as error:
+        reason = preset_files.reason_of(error)
+        raise InputError(f"{folder / records.CONFIG} must describe a model; none can be built: {reason}") from error
+    weight_files.load(model, folder / records.WEIGHTS)
+    return Classifier(model, tokenizer, label_names, config)
 
 
-def _build(config, description):
+def _label_names(description, path):
+    names = description.get("label_names")
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{path}: label_names must be a list of text; got {names!r:.80}")
+    return tuple(names)
+
+
+def _least_weights(config, num_classes, vocabulary_size, description, path):
+    """What a model has at least: (arrays, numbers in them). All but vectors."""
+    if config.architecture.is_encoder:
+        sizes = encoder_sizes.of_description(description.get("backbone"), path)
+        num_arrays, num_numbers = encoder_sizes.least_weights(sizes)
+        dim = sizes["hidden_dim"]
+    else:
+        dim = config.embedding_dim
+        num_arrays, num_numbers = 1, vocabulary_size * dim
+    widths, num_filters, units = config.kernel_sizes or (), config.num_filters or 0, config.lstm_units or 0
+    num_features = len(widths) * num_filters or 2 * units or dim
+    num_numbers += sum(widths) * dim * num_filters + 8 * units * (dim + units) + num_features * num_classes
+    return num_arrays + 2 * len(widths), num_numbers
+
+
+def _build(config, num_classes, vocabulary_size, description):
     """The model as it was when its weights were saved, low-rank updates already merged."""
     import keras
 
@@ -85,7 +117,7 @@ def _build(config, description):
         from kmodels.models import presets
 
         encoder = presets.from_description(description["backbone"])
-    return models.build(config, len(description["label_names"]), description["vocabulary_size"], encoder)
+    return models.build(config, num_classes, vocabulary_size, encoder)
 
 
 def _softmax(logits):

@@ -3,16 +3,17 @@
 It is imported once a backend is chosen.
 """
 
-import time
 from dataclasses import dataclass
 
 import keras
 
-from kmodels import backends, records
+from kmodels import backends, checkpoints, records
 from kmodels.callbacks import BestEpoch, PeakMemory
+from kmodels.callbacks.checkpointing import RandomStates, RestoreCheckpoint, SaveCheckpoints
 from kmodels.callbacks.dispatch import StepCallbacks
 from kmodels.callbacks.finite import FirstNonFiniteStep, StopIfNotFinite
 from kmodels.callbacks.history import HistoryFile
+from kmodels.callbacks.patience import Patience
 from kmodels.callbacks.progress import ProgressBar
 from kmodels.callbacks.tensorboard import TensorBoardFile
 from kmodels.callbacks.throughput import Throughput
@@ -20,6 +21,7 @@ from kmodels.data.batching import real_token_fraction
 from kmodels.errors import RunError
 from kmodels.losses import SmoothedCrossEntropy
 from kmodels.optimizers import WarmupSchedule, adamw
+from kmodels.signals import StopRequest
 
 # What --monitor names: the key of Keras's logs, and whether less is better.
 _MONITORS = {"loss": ("val_cross_entropy", "min"), "accuracy": ("val_accuracy", "max")}
@@ -48,42 +50,83 @@ def compile_model(model, config, num_steps):
     )
 
 
-def fit(model, config, training, validation, folder, callbacks=()):
+def fit(model, config, corpus, folder, facts, callbacks=(), checkpoint=None, ended=False):
     """Trains a compiled model and measures it.
 
     Args:
         model: what `compile_model` was given.
         config: kmodels.config.RunConfig, resolved.
-        training, validation: kmodels.data.batching.Batches.
-        folder: the run's, where history and the best weights go as they come.
+        corpus: kmodels.corpus.Corpus.
+        folder: the run's, where history, checkpoints and the best weights go as they come.
+        facts: {name: value} that a checkpoint keeps beside the state.
         callbacks: more Keras callbacks.
+        checkpoint: kmodels.checkpoints.Checkpoint to go on from; None to begin.
+        ended: True if that run had its last epoch.
 
     Returns:
         {name: value}, as in metrics.json.
 
     Raises:
         RunError: the loss is no number any more, or a file can't be written.
+        Interrupted: a signal came, and the state was saved.
     """
-    instruments = Instruments.of(config, training, folder)
-    told = [*instruments.callbacks(), *callbacks, *_optional_callbacks(config, folder)]
-    feed = backends.current().feed
-    start = time.perf_counter()
+    place = (checkpoint.epoch, checkpoint.step) if checkpoint else (0, 0)
+    instruments = Instruments.of(config, corpus.training, folder, place)
+    told, parts = _told(config, instruments, callbacks, folder)
+    told.insert(0, RandomStates(config.seed, checkpoint))
+    if checkpoint:
+        # Keras makes moments and sums at the first step; a checkpoint is put back before that.
+        model._symbolic_build(data_batch=next(corpus.validation.iterate()))
+        told.insert(0, RestoreCheckpoint(checkpoint, model, parts))
+        instruments.history.note_switch(checkpoint.state["backend"], checkpoint.step)
+    writer = checkpoints.Writer(folder)
     try:
-        model.fit(
-            feed(lambda: training.iterate(range(config.epochs)), config.epochs * training.num_steps),
-            epochs=config.epochs,
-            steps_per_epoch=training.num_steps,
-            validation_data=feed(lambda: validation.iterate([0] * config.epochs), config.epochs * validation.num_steps),
-            validation_steps=validation.num_steps,
-            callbacks=StepCallbacks(told, model, config.epochs, training.num_steps),
-            shuffle=False,
-            verbose=0,
-        )
+        with StopRequest() as stop:
+            save = SaveCheckpoints(writer, parts, facts, instruments, stop, config.checkpoint_seconds)
+            epochs = range(place[0], place[0] if ended else config.epochs)
+            _fit_epochs(model, [*told, save], epochs, place[1], corpus)
+        writer.wait()
     except OSError as error:
         raise RunError(f"the run can't write into {folder}: {error}") from error
     finally:
         instruments.bar.close()
-    return instruments.metrics(model, training, time.perf_counter() - start)
+        writer.close()
+    return instruments.metrics(model, corpus.training)
+
+
+def _told(config, instruments, callbacks, folder):
+    """(All callbacks of a run in the order they are told, {name: one with a state of its own})."""
+    ours = instruments.callbacks()
+    if config.patience:
+        ours.append(Patience(instruments.best, config.patience))
+    if config.tensorboard:
+        ours.append(TensorBoardFile(folder / records.TENSORBOARD))
+    parts = {type(part).__name__: part for part in ours if hasattr(part, "get_state")}
+    parts |= {f"callbacks[{number}]": part for number, part in enumerate(callbacks) if hasattr(part, "get_state")}
+    return [*ours, *callbacks], parts
+
+
+def _fit_epochs(model, callbacks, epochs, first_step, corpus):
+    """A call of `fit` for each epoch: one can then begin at any step, and a resumed run does what another one does."""
+    feed, training, validation = backends.current().feed, corpus.training, corpus.validation
+    told = StepCallbacks(callbacks, model, epochs.stop, training.num_steps)
+    for epoch in epochs:
+        told.first_step = first_step if epoch == epochs.start else 0
+        num_steps = training.num_steps - told.first_step
+        model.fit(
+            feed(lambda epoch=epoch: training.iterate(epoch, told.first_step), num_steps),
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            steps_per_epoch=num_steps,
+            validation_data=feed(validation.iterate, validation.num_steps),
+            validation_steps=validation.num_steps,
+            callbacks=told,
+            shuffle=False,
+            verbose=0,
+        )
+        if model.stop_training:
+            break
+    told.end()
 
 
 @dataclass(frozen=True)
@@ -97,8 +140,8 @@ class Instruments:
     bar: ProgressBar
 
     @classmethod
-    def of(cls, config, training, folder):
-        """The instruments of a run that leaves its files in `folder`."""
+    def of(cls, config, training, folder, done):
+        """The instruments of a run that leaves its files in `folder` and has done these (epochs, steps)."""
         monitor, mode = _MONITORS[config.monitor]
         speed = Throughput(training)
         return cls(
@@ -106,15 +149,15 @@ class Instruments:
             best=BestEpoch(monitor, mode, folder / records.WEIGHTS),
             memory=PeakMemory(),
             history=HistoryFile(folder / records.HISTORY, speed),
-            bar=ProgressBar(config.epochs),
+            bar=ProgressBar(config.epochs, done),
         )
 
     def callbacks(self):
         """In the order they are told: the clock first, so that no other's work counts as training."""
         return [self.speed, StopIfNotFinite(), self.best, self.memory, self.history, self.bar]
 
-    def metrics(self, model, training, seconds):
-        """{name: value}, as in metrics.json, of a run that took so many seconds."""
+    def metrics(self, model, training):
+        """{name: value}, as in metrics.json, of the run so far."""
         extra = {
             "samples_per_second": self.speed.samples_per_second,
             "tokens_per_second": self.speed.tokens_per_second,
@@ -122,13 +165,4 @@ class Instruments:
             "real_token_fraction": real_token_fraction(training.plan(), training.tokenized.lengths),
             "num_parameters": model.count_params(),
         }
-        return records.build_metrics(self.history.lines, self.best.epoch, seconds, self.memory, extra)
-
-
-def _optional_callbacks(config, folder):
-    """Those that a setting asks for."""
-    monitor, mode = _MONITORS[config.monitor]
-    if config.patience:
-        yield keras.callbacks.EarlyStopping(monitor, mode=mode, patience=config.patience)
-    if config.tensorboard:
-        yield TensorBoardFile(folder / records.TENSORBOARD)
+        return records.build_metrics(self.history.lines, self.best.epoch, self.speed.seconds, self.memory, extra)

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +18,9 @@ WEIGHTS = "best.weights.h5"
 HISTORY = "history.jsonl"
 METRICS = "metrics.json"
 TENSORBOARD = "tensorboard"
+CHECKPOINTS = "checkpoints"
 # All that a run leaves, and so all that --overwrite removes.
+FOLDERS = (TENSORBOARD, CHECKPOINTS)
 FILES = (CONFIG, ENVIRONMENT, MODEL, TOKENIZER, WEIGHTS, HISTORY, METRICS)
 
 MEBIBYTE = 2**20
@@ -106,6 +109,31 @@ def write_text(path, text):
         raise RunError(f"{path} can't be written: {error.strerror}") from error
 
 
+def sync(path):
+    """Waits until a file or a folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def copy(source, target):
+    """Makes a whole copy of a file at once: beside its place, synced, renamed.
+
+    Raises:
+        RunError: the file can't be written.
+    """
+    beside = target.with_name(f".{target.name}.new")
+    try:
+        shutil.copyfile(source, beside)
+        sync(beside)
+        os.replace(beside, target)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise RunError(f"{target} can't be written: {error.strerror}") from error
+
+
 def write_json(path, value):
     """`write_text` of a value as indented JSON; a NaN or an infinity is refused, for they are no JSON."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
@@ -126,30 +154,55 @@ def read_json(path):
     Raises:
         InputError: the file is missing or damaged.
     """
+    return _parsed(_read_bytes(path), path)
+
+
+def read_object(path):
+    """The JSON object in a file of a run's folder: dict. InputError as of `read_json`, or if it is no object."""
+    return _object(read_json(path), path)
+
+
+def read_history(path):
+    """The epochs in history.jsonl: [{…}, …]. InputError, with the line, as of `read_object`."""
+    lines = enumerate(_read_bytes(path).splitlines(), start=1)
+    return [_object(_parsed(line, f"{path}:{number}"), f"{path}:{number}") for number, line in lines]
+
+
+def _read_bytes(path):
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not whole JSON: {error}") from error
+
+
+def _parsed(content, where):
+    try:
+        return json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:  # ValueError: UnicodeDecodeError, JSONDecodeError, an endless integer
+        raise InputError(f"{where} is not whole JSON: {error}") from error
+
+
+def _object(value, where):
+    if not isinstance(value, dict):
+        raise InputError(f"{where} must hold a JSON object; it holds {type(value).__name__}")
+    return value
 
 
 def read(output_dir):
     """The Record in a finished run's folder.
 
     Raises:
-        InputError: the folder holds no finished run.
+        InputError: the folder holds no finished run, or a damaged one.
     """
     folder = Path(output_dir)
     if not is_finished(folder):
         raise InputError(f"{folder} holds no finished run: it has no {METRICS}")
-    history = [json.loads(line) for line in (folder / HISTORY).read_text(encoding="utf-8").splitlines()]
     return Record(
         output_dir=folder,
-        config=read_json(folder / CONFIG),
-        environment=read_json(folder / ENVIRONMENT),
-        history=history,
-        metrics=read_json(folder / METRICS),
+        config=read_object(folder / CONFIG),
+        environment=read_object(folder / ENVIRONMENT),
+        history=read_history(folder / HISTORY),
+        metrics=read_object(folder / METRICS),
     )
 
 

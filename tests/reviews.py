@@ -1,6 +1,8 @@
-"""Short reviews that a model of any size learns at once."""
+"""Short reviews that a model of any size learns at once, and the settings of a run of a second or two on them."""
 
 import random
+
+from kmodels.architectures import ARCHITECTURES
 
 
 def write_review_files(folder):
@@ -17,3 +19,19 @@ def write_review_files(folder):
     for path, count in zip(paths, (96, 32)):
         path.write_text("sentence\tlabel\n" + "".join(line() for _ in range(count)), encoding="utf-8")
     return paths
+
+
+def tiny_settings(model, review_files, output_dir, **settings):
+    """A run of a second or two."""
+    train_file, validation_file = map(str, review_files)
+    if ARCHITECTURES[model].is_encoder:
+        sizes = {"preset": "scratch:tiny", "learning_rate": 1e-3, "vocabulary_size": 300}
+    else:
+        sizes = {"embedding_dim": 8, "learning_rate": 1e-2}
+    if model == "textcnn":
+        sizes["num_filters"] = 8
+    if model in ("bilstm", "bert_base_lstm"):
+        sizes["lstm_units"] = 8
+    defaults = {"epochs": 2, "batch_size": 16, "num_buckets": 1, "precision": "float32", "output_dir": str(output_dir)}
+    files = {"train_file": train_file, "validation_file": validation_file}
+    return {"model": model} | sizes | defaults | files | settings

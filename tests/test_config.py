@@ -1,11 +1,8 @@
-"""RunConfig: defaults, checks, JSON."""
+"""RunConfig: defaults, checks, what makes another run."""
 
 import dataclasses
-import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from kmodels.architectures import ARCHITECTURES
 from kmodels.config import RunConfig
@@ -24,10 +21,13 @@ from kmodels.errors import InputError
         ({"dropout": -0.1}, "dropout must be at least 0; got -0.1"),
         ({"learning_rate": 0}, "learning_rate must be more than 0; got 0.0"),
         ({"learning_rate": float("nan")}, "learning_rate must be a finite number; got nan"),
+        ({"learning_rate": -(10**400)}, "learning_rate must be a finite number; got -inf"),
         ({"warmup_fraction": 1.1}, "warmup_fraction must be at most 1; got 1.1"),
         ({"kernel_sizes": ()}, "kernel_sizes must name at least one number; got none"),
         ({"kernel_sizes": (0,)}, "kernel_sizes must be at least 1; got 0"),
         ({"kernel_sizes": (1.5,)}, "kernel_sizes must be whole numbers; got 1.5"),
+        ({"kernel_sizes": (True,)}, "kernel_sizes must be whole numbers; got True"),
+        ({"clip_norm": None}, "clip_norm must be a number; got None"),
         ({"monitor": "los"}, "monitor must be one of loss, accuracy; got 'los'; did you mean 'loss'?"),
         ({"pooling": "max"}, "pooling must be left out for textcnn; got 'max'"),
         ({"model": "bilstm", "pooling": "pooler"}, "pooling must be one of last, mean, max for bilstm; got 'pooler'"),
@@ -56,37 +56,9 @@ def test_resolving_leaves_no_recipe_open(model):
     assert (config.preset is None) == (not config.architecture.is_encoder)
 
 
-@pytest.mark.parametrize("model", ARCHITECTURES)
-def test_resolving_keeps_what_was_given_and_is_idempotent(model):
-    config = RunConfig(model=model, epochs=7, dropout=0, learning_rate=1).resolved("torch")
-    assert (config.epochs, config.dropout, config.learning_rate) == (7, 0.0, 1.0)
-    assert config.resolved("torch") == config
-
-
 def test_the_default_folder_is_one_a_setting():
     first, other, again = (RunConfig(seed=seed).resolved("jax").output_dir for seed in (1, 2, 1))
     assert first == again != other
-
-
-settings_strategy = st.fixed_dictionaries(
-    {},
-    optional={
-        "monitor": st.sampled_from(["loss", "accuracy"]),
-        "epochs": st.integers(1, 10**6),
-        "dropout": st.floats(0, 0.99),
-        "learning_rate": st.floats(1e-12, 1e3),
-        "kernel_sizes": st.lists(st.integers(1, 20), min_size=1, max_size=5),
-        "seed": st.integers(0, 2**31 - 1),
-        "data_dir": st.text(min_size=1),
-        "tensorboard": st.booleans(),
-    },
-)
-
-
-@given(settings_strategy)
-def test_json_gives_the_config_back(settings):
-    config = RunConfig.from_settings(**settings)
-    assert RunConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
 
 
 def test_differences_name_both_values_and_only_what_makes_another_run():

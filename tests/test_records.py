@@ -1,35 +1,37 @@
-"""metrics.json: the seed's keys and meaning; whole files."""
+"""metrics.json: the seed's keys and meaning; whole files; what is written is read back, what is damaged refused."""
 
 import json
+import math
 import os
+import shutil
 from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kmodels import records
+from kmodels.config import RunConfig
 from kmodels.errors import InputError, RunError
+from tests.damage import damaged
+from tests.seed_keys import SEED_KEYS
 
-# The keys of the six runs that kmodels set out from, in their order; a GPU's only where one was measured.
-SEED_KEYS = [
-    "best_epoch",
-    "peak_worker_0_memory_MB",
-    "peak_gpu_0_memory_MB",
-    "training_duration",
-    "training_start_epoch",
-    "training_epochs",
-    "epoch",
-    "training_accuracy",
-    "training_loss",
-    "training_worker_0_memory_MB",
-    "training_gpu_0_memory_MB",
-    "validation_accuracy",
-    "validation_loss",
-    "best_validation_accuracy",
-    "best_validation_loss",
-]
+FIGURES = ("training_accuracy", "training_loss", "validation_accuracy", "validation_loss")
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """One folder for a module: hypothesis runs many examples within one test."""
+    return tmp_path_factory.mktemp("records")
+
+
+def histories(figures):
+    """Strategy of [{…}, …], a dict an epoch."""
+    line = st.fixed_dictionaries(dict.fromkeys(FIGURES, figures))
+    lines = st.lists(line, min_size=1, max_size=6)
+    return lines.map(lambda lines: [{"epoch": epoch} | line for epoch, line in enumerate(lines)])
 
 
 def history(losses):
@@ -79,6 +81,31 @@ def test_a_duration_reads_back(seconds, microseconds):
     assert metrics["training_duration"] == str(duration)
 
 
+@settings(max_examples=150)
+@given(
+    histories(FINITE).flatmap(lambda lines: st.tuples(st.just(lines), st.integers(0, len(lines) - 1))),
+    st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 2**20)), max_size=4),
+    st.lists(st.integers(0, 2**40), max_size=4),
+    st.floats(0, 10**8),
+    st.dictionaries(
+        st.sampled_from(["num_parameters", "compile_seconds"]), st.one_of(st.none(), st.integers(), FINITE)
+    ),
+)
+def test_metrics_read_back_equal_and_in_their_order(folder, run, devices, nvml, seconds, extra):
+    lines, best_epoch = run
+    metrics = records.build_metrics(lines, best_epoch, seconds, memory(devices, nvml), extra)
+    records.write_json(folder / "metrics.json", metrics)
+    read = records.read_json(folder / "metrics.json")
+    assert list(read.items()) == list(metrics.items())
+    assert {name: read[name] for name in FIGURES} == {name: lines[-1][name] for name in FIGURES}
+    assert read["best_validation_loss"] == lines[best_epoch]["validation_loss"]
+    assert read["best_validation_accuracy"] == lines[best_epoch]["validation_accuracy"]
+    peaks = [read[f"peak_gpu_{number}_memory_MB"] for number in range(len(devices))]
+    assert peaks == [peak for _, peak in devices]
+    assert extra.items() >= {name: read[name] for name in extra if name in read}.items()
+    assert [name for name, value in extra.items() if value is None] == [name for name in extra if name not in read]
+
+
 def test_a_reader_never_sees_half_a_file(tmp_path, monkeypatch):
     path = tmp_path / "metrics.json"
     records.write_json(path, {"old": 1})
@@ -93,9 +120,18 @@ def test_a_reader_never_sees_half_a_file(tmp_path, monkeypatch):
     assert [each.name for each in tmp_path.iterdir()] == ["metrics.json"]
 
 
-def test_history_is_json_even_where_a_figure_is_not_finite(tmp_path):
-    records.write_history(tmp_path / "history.jsonl", [{"epoch": 0, "training_loss": float("nan")}])
-    assert json.loads((tmp_path / "history.jsonl").read_text()) == {"epoch": 0, "training_loss": None}
+@settings(max_examples=150)
+@given(histories(st.floats()))
+@example([{"epoch": 0, "training_loss": math.nan}, {"epoch": 1, "training_loss": -math.inf}])
+def test_history_is_json_even_where_a_figure_is_not_finite(folder, lines):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    path = folder / "history.jsonl"
+    records.write_history(path, lines)
+    expected = [{name: value if math.isfinite(value) else None for name, value in line.items()} for line in lines]
+    assert [json.loads(line, parse_constant=refuse) for line in path.read_text().splitlines()] == expected
+    assert records.read_history(path) == expected
 
 
 def test_reading_what_is_no_finished_run_says_so(tmp_path):
@@ -106,3 +142,52 @@ def test_reading_what_is_no_finished_run_says_so(tmp_path):
         records.read_json(tmp_path / "x.json")
     with pytest.raises(InputError, match=r"none\.json can't be read: No such file"):
         records.read_json(tmp_path / "none.json")
+
+
+WHOLE = {
+    records.CONFIG: json.dumps(RunConfig().resolved("jax").to_json(), indent=2).encode(),
+    records.ENVIRONMENT: b'{"device": "cpu", "versions": {"keras": "3.15"}}',
+    records.HISTORY: b'{"epoch": 0, "training_loss": 0.5}\n{"epoch": 1, "training_loss": null}\n',
+    records.METRICS: b'{"best_epoch": 0, "training_duration": "0:00:01.500000"}\n',
+}
+
+
+def write_run(folder, **changed):
+    """Writes a finished run's small files anew; None: without this one."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name, content in (WHOLE | changed).items():
+        if content is not None:
+            (folder / name).write_bytes(content)
+    return folder
+
+
+def test_a_whole_run_is_read_as_it_was_written(folder):
+    record = records.read(write_run(folder / "run"))
+    for name, values in (("config", record.config), ("environment", record.environment), ("metrics", record.metrics)):
+        assert values == json.loads(WHOLE[f"{name}.json"])
+    assert record.history == [{"epoch": 0, "training_loss": 0.5}, {"epoch": 1, "training_loss": None}]
+
+
+@settings(max_examples=500)
+@given(
+    st.sampled_from(sorted(WHOLE)).flatmap(
+        lambda name: st.tuples(st.just(name), st.one_of(st.none(), st.binary(max_size=20), damaged(WHOLE[name])))
+    )
+)
+@example((records.HISTORY, b"{"))
+@example((records.HISTORY, b"3\n"))
+@example((records.HISTORY, None))
+@example((records.CONFIG, b"[" * 100_000))
+@example((records.METRICS, b"9" * 5000))
+@example((records.ENVIRONMENT, b"null"))
+def test_a_damaged_run_is_read_or_refused_in_one_line_that_names_the_file(folder, damage):
+    name, content = damage
+    try:
+        record = records.read(write_run(folder / "run", **{name: content}))
+    except InputError as error:
+        assert len(str(error).splitlines()) == 1
+        assert str(error).startswith(str(folder / "run"))
+        assert name in str(error)
+    else:
+        assert all(type(each) is dict for each in (record.config, record.environment, record.metrics, *record.history))

@@ -9,42 +9,12 @@ import pytest
 import kmodels
 from kmodels import records
 from kmodels.architectures import ARCHITECTURES
-from tests.reviews import write_review_files
+from tests.reviews import tiny_settings, write_review_files
+from tests.seed_keys import SEED_KEYS_WITHOUT_GPU as SEED_KEYS
 
 pytestmark = pytest.mark.backend
 
-SEED_KEYS = [
-    "best_epoch",
-    "peak_worker_0_memory_MB",
-    "training_duration",
-    "training_start_epoch",
-    "training_epochs",
-    "epoch",
-    "training_accuracy",
-    "training_loss",
-    "training_worker_0_memory_MB",
-    "validation_accuracy",
-    "validation_loss",
-    "best_validation_accuracy",
-    "best_validation_loss",
-]
 OUR_KEYS = ["samples_per_second", "tokens_per_second", "compile_seconds", "real_token_fraction", "num_parameters"]
-
-
-def tiny_settings(model, review_files, output_dir, **settings):
-    """A run of a second or two."""
-    train_file, validation_file = map(str, review_files)
-    if ARCHITECTURES[model].is_encoder:
-        sizes = {"preset": "scratch:tiny", "learning_rate": 1e-3, "vocabulary_size": 300}
-    else:
-        sizes = {"embedding_dim": 8, "learning_rate": 1e-2}
-    if model == "textcnn":
-        sizes["num_filters"] = 8
-    if model in ("bilstm", "bert_base_lstm"):
-        sizes["lstm_units"] = 8
-    defaults = {"epochs": 2, "batch_size": 16, "num_buckets": 1, "precision": "float32", "output_dir": str(output_dir)}
-    files = {"train_file": train_file, "validation_file": validation_file}
-    return {"model": model} | sizes | defaults | files | settings
 
 
 @pytest.fixture
@@ -71,6 +41,7 @@ def test_each_of_the_six_trains_and_leaves_a_whole_folder(run, model):
         "history.jsonl",
         "best.weights.h5",
         "metrics.json",
+        "checkpoints",
     }
     assert all(math.isfinite(value) for value in record.metrics.values() if not isinstance(value, str))
     assert record.history[1]["training_loss"] != record.history[0]["training_loss"]

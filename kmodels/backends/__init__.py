@@ -1,11 +1,12 @@
 """What differs between the frameworks: one file each, the same few functions in every one.
 
-configure()                      settings of the framework that all runs share
+configure(deterministic)         settings of the framework that all runs share
 feed(batches, num_steps)         what `model.fit` reads, from a function that starts an iterator of batches
 optimizer_class(kind)            Keras's optimizer as this backend should run it
 device_memory()                  [DeviceMemory, …] of the accelerators the framework measures; empty on a CPU
-reset_peak_optimizer_class(kind)            Keras's optimizer as this backend should run it
-device_memory()       peaks start anew
+reset_peak_device_memory()       peaks start anew
+random_state()                   the framework's own random generators as JSON; None where it has none
+set_random_state(state)          puts them back
 precision(is_encoder)            the fastest number format here that keeps accuracy
 describe()                       {"device": …, "devices": …, versions} for environment.json
 """

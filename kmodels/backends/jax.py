@@ -7,8 +7,12 @@ import jax
 from kmodels.backends import DeviceMemory, cpu
 
 
-def configure():
-    """Plain float32 products where float32 is asked for, as on the other backends."""
+def configure(deterministic=False):
+    """Plain float32 products where float32 is asked for, as on the other backends.
+
+    Args:
+        deterministic: not needed here: XLA was told before it started, for it reads that once.
+    """
     jax.config.update("jax_default_matmul_precision", "highest")
 
 
@@ -35,6 +39,14 @@ def device_memory():
 
 def reset_peak_device_memory():
     """XLA can't do that: a peak is the process's."""
+
+
+def random_state():
+    """None: Keras keeps every random state of this backend in the model's variables."""
+
+
+def set_random_state(state):
+    """There is none."""
 
 
 def precision(is_encoder):

@@ -16,9 +16,15 @@ _SIGNATURE = (
 )
 
 
-def configure():
-    """Plain float32 products where float32 is asked for, as on the other backends."""
+def configure(deterministic=False):
+    """Plain float32 products where float32 is asked for, as on the other backends.
+
+    Args:
+        deterministic: use only kernels that give the same bits each time; it holds for the rest of the process.
+    """
     tf.config.experimental.enable_tensor_float_32_execution(False)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
 
 
 def feed(batches, num_steps):
@@ -57,6 +63,14 @@ def reset_peak_device_memory():
     """Peaks start anew."""
     for name in _gpu_names():
         tf.config.experimental.reset_memory_stats(name)
+
+
+def random_state():
+    """None: Keras keeps every random state of this backend in the model's variables."""
+
+
+def set_random_state(state):
+    """There is none."""
 
 
 def precision(is_encoder):

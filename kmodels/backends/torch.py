@@ -7,9 +7,14 @@ import torch
 from kmodels.backends import DeviceMemory, cpu
 
 
-def configure():
-    """Plain float32 products where float32 is asked for, as on the other backends."""
+def configure(deterministic=False):
+    """Plain float32 products where float32 is asked for, as on the other backends.
+
+    Args:
+        deterministic: use only kernels that give the same bits each time.
+    """
     torch.set_float32_matmul_precision("highest")
+    torch.use_deterministic_algorithms(deterministic)
 
 
 def feed(batches, num_steps):
@@ -76,6 +81,24 @@ def reset_peak_device_memory():
     if torch.cuda.is_available():
         for device in range(torch.cuda.device_count()):
             torch.cuda.reset_peak_memory_stats(device)
+
+
+def random_state():
+    """The states of PyTorch's own generators, {device: hexadecimal digits}; unseeded dropout draws from them."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states |= {f"cuda:{number}": state for number, state in enumerate(torch.cuda.get_rng_state_all())}
+    return {device: state.numpy().tobytes().hex() for device, state in states.items()}
+
+
+def set_random_state(states):
+    """Puts back what `random_state` gave, for the devices that are here."""
+    for device, digits in states.items():
+        state = torch.frombuffer(bytearray.fromhex(digits), dtype=torch.uint8)
+        if device == "cpu":
+            torch.set_rng_state(state)
+        elif torch.cuda.is_available() and int(device.removeprefix("cuda:")) < torch.cuda.device_count():
+            torch.cuda.set_rng_state(state, device)
 
 
 def precision(is_encoder):

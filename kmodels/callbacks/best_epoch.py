@@ -6,7 +6,8 @@ from pathlib import Path
 
 import keras
 
-from kmodels.config import did_you_mean
+from kmodels import records
+from kmodels.settings import did_you_mean
 
 
 class BestEpoch(keras.callbacks.Callback):
@@ -56,7 +57,16 @@ class BestEpoch(keras.callbacks.Callback):
         if self.filepath is not None:
             beside = self.filepath.with_name("new-" + self.filepath.name)
             self.model.save_weights(beside, overwrite=True)
+            records.sync(beside)
             os.replace(beside, self.filepath)
+
+    def get_state(self):
+        """What a checkpoint keeps of this."""
+        return {"epoch": self.epoch, "logs": {name: float(value) for name, value in self.logs.items()}}
+
+    def set_state(self, state):
+        """Goes on from what `get_state` gave."""
+        self.epoch, self.logs = state["epoch"], state["logs"]
 
     def _is_better(self, value):
         if not math.isfinite(value):

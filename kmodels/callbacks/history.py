@@ -21,6 +21,7 @@ class HistoryFile(keras.callbacks.Callback):
 
     Attributes:
         lines: [{…}, …], a dict an epoch.
+        switches: [{"step", "from", "to"}, …]: where the epoch that is being trained went on on another backend.
     """
 
     def __init__(self, path, speed):
@@ -28,10 +29,28 @@ class HistoryFile(keras.callbacks.Callback):
         self.path = path
         self.speed = speed
         self.lines = []
+        self.switches = []
+
+    def get_state(self):
+        """What a checkpoint keeps of this."""
+        return {"lines": self.lines, "switches": self.switches}
+
+    def set_state(self, state):
+        """Goes on from what `get_state` gave. Lines of epochs that will be trained again leave the file."""
+        self.lines, self.switches = list(state["lines"]), list(state["switches"])
+        records.write_history(self.path, self.lines)
+
+    def note_switch(self, backend, step):
+        """Notes that the coming epoch goes on from a step on this backend, if it was on another one before."""
+        now = keras.config.backend()
+        if backend != now:
+            self.switches.append({"step": step, "from": backend, "to": now})
 
     def on_epoch_end(self, epoch, logs=None):
-        figures = {name: logs[key] for name, key in _NAMES.items()}
-        learning_rate = float(self.model.optimizer.learning_rate)
-        seconds = self.speed.epoch_seconds[-1]
-        self.lines.append({"epoch": epoch, **figures, "learning_rate": learning_rate, "epoch_seconds": seconds})
+        line = {"epoch": epoch} | {name: logs[key] for name, key in _NAMES.items()}
+        line["learning_rate"] = float(self.model.optimizer.learning_rate)
+        line["epoch_seconds"] = self.speed.epoch_seconds[-1]
+        if self.switches:
+            line["switches"], self.switches = self.switches, []
+        self.lines.append(line)
         records.write_history(self.path, self.lines)

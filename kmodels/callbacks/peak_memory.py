@@ -2,6 +2,8 @@
 
 import os
 import sys
+from dataclasses import asdict, replace
+from itertools import zip_longest
 from pathlib import Path
 
 import keras
@@ -38,6 +40,8 @@ class PeakMemory(keras.callbacks.Callback):
         self.peak_host_bytes = None
         self.device_memory = []
         self.nvml_bytes = []
+        self._earlier_peak = 0
+        self._earlier_device_peaks = []
 
     def on_train_begin(self, logs=None):
         backends.current().reset_peak_device_memory()
@@ -48,12 +52,38 @@ class PeakMemory(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         self._read()
 
+    def get_state(self):
+        """What a checkpoint keeps of this: the peaks so far."""
+        self._read()
+        return {
+            "host_bytes": self.host_bytes,
+            "peak_host_bytes": self.peak_host_bytes,
+            "device_memory": [asdict(memory) for memory in self.device_memory],
+            "nvml_bytes": self.nvml_bytes,
+        }
+
+    def set_state(self, state):
+        """Goes on from what `get_state` gave in an earlier process."""
+        self.host_bytes, self.peak_host_bytes = state["host_bytes"], state["peak_host_bytes"]
+        self.device_memory = [backends.DeviceMemory(**memory) for memory in state["device_memory"]]
+        self.nvml_bytes = state["nvml_bytes"]
+        self._earlier_peak, self._earlier_device_peaks = (
+            self.peak_host_bytes,
+            [each.peak for each in self.device_memory],
+        )
+
     def _read(self):
         self.host_bytes = psutil.Process().memory_info().rss
-        self.peak_host_bytes = max(peak_resident_bytes(), self.host_bytes)
-        self.device_memory = [memory for memory in backends.current().device_memory() if memory.peak > 0]
-        seen = nvml_process_bytes()
-        self.nvml_bytes = [max(pair) for pair in zip(seen, self.nvml_bytes)] if self.nvml_bytes else seen
+        self.peak_host_bytes = max(peak_resident_bytes(), self.host_bytes, self._earlier_peak)
+        used = [memory for memory in backends.current().device_memory() if memory.peak > 0]
+        peaks = _largest([memory.peak for memory in used], self._earlier_device_peaks)
+        self.device_memory = [replace(memory, peak=peak) for memory, peak in zip(used, peaks)]
+        self.nvml_bytes = _largest(nvml_process_bytes(), self.nvml_bytes)
+
+
+def _largest(now, before):
+    """The larger figure of each device; a device that was not there before, or is no more, counts as 0 then."""
+    return [max(pair) for pair in zip_longest(now, before, fillvalue=0)]
 
 
 def peak_resident_bytes():

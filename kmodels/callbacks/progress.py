@@ -12,11 +12,13 @@ class ProgressBar(keras.callbacks.Callback):
 
     Args:
         num_epochs: epochs of the run.
+        done: epochs and steps of the next one that earlier processes did.
         seconds_between: how often figures are read from the device.
     """
 
-    def __init__(self, num_epochs, seconds_between=1.0):
+    def __init__(self, num_epochs, done=(0, 0), seconds_between=1.0):
         super().__init__()
+        self.done = done
         self.num_epochs = num_epochs
         self.seconds_between = seconds_between
         self.console = Console(stderr=True)
@@ -35,8 +37,11 @@ class ProgressBar(keras.callbacks.Callback):
             transient=True,
             disable=not self.console.is_terminal,
         )
-        total = self.num_epochs * self.params["steps"]
-        self._task = self._bar.add_task("", total=total, epoch=0, figures="")
+        epoch, step = self.done
+        steps = self.params["steps"]
+        self._task = self._bar.add_task(
+            "", total=self.num_epochs * steps, completed=epoch * steps + step, epoch=epoch, figures=""
+        )
         self._bar.start()
 
     def on_epoch_begin(self, epoch, logs=None):

@@ -19,6 +19,18 @@ class TensorBoardFile(keras.callbacks.Callback):
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         self._writer = EventFileWriter(str(folder))
+        self._epochs = 0
+
+    def set_state(self, state):
+        """Goes on in a folder that has events already: those of epochs that are trained again count no more."""
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+        start = SessionLog(status=SessionLog.START)
+        self._writer.add_event(Event(wall_time=time.time(), step=state["epochs"], session_log=start))
+
+    def get_state(self):
+        """What a checkpoint keeps of this."""
+        return {"epochs": self._epochs}
 
     def on_epoch_end(self, epoch, logs=None):
         from tensorboard.compat.proto.event_pb2 import Event
@@ -26,6 +38,7 @@ class TensorBoardFile(keras.callbacks.Callback):
 
         figures = {name: value for name, value in logs.items() if not name.endswith("first_nonfinite_step")}
         values = [Summary.Value(tag=f"epoch_{name}", simple_value=value) for name, value in figures.items()]
+        self._epochs = epoch + 1
         self._writer.add_event(Event(wall_time=time.time(), step=epoch, summary=Summary(value=values)))
         self._writer.flush()
 

@@ -30,6 +30,10 @@ class Throughput(keras.callbacks.Callback):
         self._logs = None
         self._steady = np.zeros(3)  # seconds, samples, tokens
         self._first = np.zeros(3)
+        self._run_start = time.perf_counter()
+        self._epoch_start = None
+        self._earlier_seconds = 0.0
+        self._earlier_in_epoch = 0.0
 
     @property
     def samples_per_second(self):
@@ -51,15 +55,43 @@ class Throughput(keras.callbacks.Callback):
     def _rate(self, column):
         return self._steady[column] / self._steady[0] if self._steady[0] > 0 else None
 
+    @property
+    def seconds(self):
+        """How long the run has been training and validating, in earlier processes as well."""
+        return self._earlier_seconds + time.perf_counter() - self._run_start
+
+    def get_state(self):
+        """What a checkpoint keeps of this."""
+        return {
+            "seconds": self.seconds,
+            "epoch_seconds": self.epoch_seconds,
+            "seconds_in_epoch": self._seconds_in_epoch(),
+            "steady": self._steady.tolist(),
+            "first": self._first.tolist(),
+        }
+
+    def set_state(self, state):
+        """Goes on from what `get_state` gave in an earlier process."""
+        self._earlier_seconds = state["seconds"]
+        self.epoch_seconds = list(state["epoch_seconds"])
+        self._earlier_in_epoch = state["seconds_in_epoch"]
+        self._steady, self._first = np.array(state["steady"]), np.array(state["first"])
+
+    def on_train_begin(self, logs=None):
+        self._run_start = time.perf_counter()
+
     def on_epoch_begin(self, epoch, logs=None):
         self._plan = self.batches.plan(epoch)
         rows = self._plan.rows
         tokens = np.where(rows == FILLER, 0, self.batches.tokenized.lengths[rows]).sum(axis=1)
         self._work = np.stack([np.zeros(len(rows)), (rows != FILLER).sum(axis=1), tokens], axis=1)
-        self._epoch_first = np.zeros(3)
+        self._uncounted = None
         self._epoch_start = time.perf_counter()
+        self.go_on()
 
     def on_train_batch_begin(self, batch, logs=None):
+        if self._uncounted is None:
+            self._uncounted = batch  # not 0 in an epoch that a checkpoint begins in the middle
         if self._plan.lengths[batch] not in self._seen:
             self._wait()
             self._batch_start = time.perf_counter()
@@ -70,18 +102,32 @@ class Throughput(keras.callbacks.Callback):
         if length not in self._seen:
             self._seen.add(length)
             self._wait()
-            self._epoch_first += self._work[batch]
-            self._epoch_first[0] += time.perf_counter() - self._batch_start
+            self._first_here += self._work[batch]
+            self._first_here[0] += time.perf_counter() - self._batch_start
         if batch == len(self._plan) - 1:
-            self._wait()
-            whole = self._work.sum(axis=0)
-            whole[0] = time.perf_counter() - self._epoch_start
-            if whole[1] > self._epoch_first[1]:
-                self._steady += whole - self._epoch_first
-            self._first += self._epoch_first
+            self.count(batch + 1)
 
     def on_epoch_end(self, epoch, logs=None):
-        self.epoch_seconds.append(time.perf_counter() - self._epoch_start)
+        self.epoch_seconds.append(self._seconds_in_epoch())
+        self._epoch_start, self._earlier_in_epoch = None, 0.0
+
+    def count(self, batch):
+        """Counts the batches before this one that are not counted yet. Until `go_on`, nothing is timed."""
+        self._wait()
+        whole = self._work[self._uncounted : batch].sum(axis=0)
+        whole[0] = time.perf_counter() - self._since
+        if whole[1] > self._first_here[1]:
+            self._steady += whole - self._first_here
+        self._first += self._first_here
+        self._uncounted = batch
+
+    def go_on(self):
+        """Training goes on, after other work that is not training."""
+        self._first_here = np.zeros(3)
+        self._since = time.perf_counter()
+
+    def _seconds_in_epoch(self):
+        return self._earlier_in_epoch + (0.0 if self._epoch_start is None else time.perf_counter() - self._epoch_start)
 
     def _wait(self):
         """Until the device has done the steps given to it so far: reading a figure needs them."""

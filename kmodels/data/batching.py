@@ -193,9 +193,8 @@ class Batches:
         """The Plan of an epoch."""
         return plan_epoch(self.tokenized.lengths, self.buckets, self.batch_size, self.seed, epoch)
 
-    def iterate(self, epochs):
-        """Yields the arrays of `assemble`, epoch after epoch."""
-        for epoch in epochs:
-            plan = self.plan(epoch)
-            for rows, length in zip(plan.rows, plan.lengths):
-                yield assemble(self.tokenized, self.labels, rows, length, self.padding_id)
+    def iterate(self, epoch=0, first_step=0):
+        """Yields the arrays of `assemble` for an epoch's batches, from one of its steps on."""
+        plan = self.plan(epoch)
+        for rows, length in zip(plan.rows[first_step:], plan.lengths[first_step:]):
+            yield assemble(self.tokenized, self.labels, rows, length, self.padding_id)

@@ -1,6 +1,5 @@
 """Labelled sentences to train and validate on: SST-2, generated sentences, or the user's own files."""
 
-import difflib
 import re
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from kmodels.config import DATASETS
 from kmodels.data import sst2
 from kmodels.data.files import listed, read_rows
 from kmodels.errors import InputError
+from kmodels.settings import did_you_mean
 
 # An integer as a program writes it. Labels such as 01 are names; more digits than these are no class number.
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
@@ -78,8 +78,7 @@ def load(dataset="sst2", data_dir=None, train_file=None, validation_file=None, t
 
 
 def _unknown_dataset(name):
-    nearest = difflib.get_close_matches(str(name).lower(), DATASETS, n=1)
-    hint = f"; did you mean {nearest[0]}?" if nearest else "; for your own data give --train_file"
+    hint = did_you_mean(str(name).lower(), DATASETS) or "; for your own data give --train_file"
     return f"dataset must be one of {', '.join(DATASETS)}; got {name!r}{hint}"
 
 

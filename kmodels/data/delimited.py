@@ -1,6 +1,7 @@
 """Rows of TSV files, without quoting as GLUE writes them, and of CSV files, quoted as in RFC 4180."""
 
 import csv
+from collections import Counter
 
 from kmodels.data.columns import listed
 from kmodels.errors import InputError
@@ -79,7 +80,7 @@ def _header(path, records):
             break
     else:
         raise InputError(f"{path}: expected a header line such as sentence,label, but the file is empty; fill it")
-    repeated = sorted({name for name in columns if name and columns.count(name) > 1})
+    repeated = sorted(name for name, count in Counter(columns).items() if name and count > 1)
     if repeated:
         raise InputError(
             f"{path}:{line_number}: expected every column name once, got {listed(repeated)} more than once; rename one"

@@ -1,6 +1,5 @@
 """Reads sentences, with or without labels, from TSV, CSV and JSON Lines files, one row at a time."""
 
-import codecs
 import functools
 import os
 from pathlib import Path
@@ -14,6 +13,7 @@ __all__ = ["LABEL_COLUMNS", "TEXT_COLUMNS", "listed", "read_rows"]
 
 READERS = {".tsv": tsv_rows, ".csv": csv_rows, ".jsonl": json_rows, ".ndjson": json_rows, ".json": json_rows}
 
+BYTE_ORDER_MARK = "\ufeff"
 # A binary file may be one endless line: stop before memory does.
 MAX_LINE_BYTES = 2**24
 
@@ -99,9 +99,9 @@ def _text_lines(path):
     with _open(path) as file:
         lines = iter(functools.partial(file.readline, MAX_LINE_BYTES + 1), b"")
         for line_number, line in enumerate(lines, start=1):
-            if line_number == 1:
-                line = line.removeprefix(codecs.BOM_UTF8)
             text = _decode(line, f"{path}:{line_number}")
+            if line_number == 1:  # only now: a mark taken off before would let a line of 3 bytes too many pass
+                text = text.removeprefix(BYTE_ORDER_MARK)
             if line_number == 1 and "\r" in text.removesuffix("\n").removesuffix("\r"):
                 raise InputError(f"{path}:1: expected lines that end in LF or CRLF, found a lone CR; convert line ends")
             yield text

@@ -142,7 +142,10 @@ class Tokenizer:
         try:
             return cls(tokenizers.Tokenizer.from_buffer(Path(path).read_bytes()))
         except (OSError, ValueError) as error:
-            raise InputError(f"can't read {path} as tokenizer.json of a {', '.join(KINDS)} model: {error}") from error
+            reason = " ".join(str(error).split())  # it may quote the file
+            raise InputError(
+                f"can't read {path} as tokenizer.json of a {', '.join(KINDS)} model: {reason:.200}"
+            ) from error
 
 
 def words(texts, vocabulary_size=30_000, min_count=1):
@@ -273,12 +276,19 @@ def _valid_texts(texts):
 
 
 def _merge_pairs(merges, ids):
-    pairs = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in merges]
+    pairs = [tuple(merge.split(" ") if isinstance(merge, str) else merge) for merge in map(_checked_merge, merges)]
     pairs = [pair for pair in pairs if pair[0] != "#version:"]  # the heading of a merges.txt
     for pair in pairs:
         if len(pair) != 2 or not {*pair, "".join(pair)} <= ids.keys():
-            raise InputError(f"a merge must join two tokens of the vocabulary to a third; got {pair}")
+            raise InputError(f"a merge must join two tokens of the vocabulary to a third; got {pair!r:.80}")
     return pairs
+
+
+def _checked_merge(merge):
+    tokens = [merge] if isinstance(merge, str) else merge
+    if not isinstance(tokens, (list, tuple)) or not tokens or not all(isinstance(token, str) for token in tokens):
+        raise InputError(f"a merge must be two tokens; got {merge!r:.80}")
+    return merge
 
 
 def _tokens_by_id(backend):
@@ -287,6 +297,8 @@ def _tokens_by_id(backend):
 
 
 def _check_vocabulary(kind, ids):
+    if strange := [token_id for token_id in ids.values() if type(token_id) is not int]:
+        raise InputError(f"a vocabulary must give each token a whole number; got {strange[0]!r:.80}")
     if unused := set(range(len(ids))).difference(ids.values()):
         raise InputError(f"a vocabulary must number its tokens from 0, each once; no token has the id {min(unused)}")
     if missing := sorted({*SPECIAL_TOKENS[kind]} - OPTIONAL_TOKENS - ids.keys()):

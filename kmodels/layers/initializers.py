@@ -15,6 +15,11 @@ def generator(seed, name):
     return np.random.Generator(np.random.Philox(key=[seed, zlib.crc32(name.encode())]))
 
 
+def dropout_seed(seed, name):
+    """A seed of its own for every layer that drops: one for all would have them drop the same places."""
+    return int(generator(seed, name).integers(2**31))
+
+
 class _Portable(keras.initializers.Initializer):
     """Draws with NumPy from (seed, name). A subclass has `draw(numbers, shape)`: values from a NumPy generator.
 

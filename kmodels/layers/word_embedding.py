@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from kmodels.layers.initializers import Uniform
+from kmodels.layers.initializers import Uniform, dropout_seed
 
 
 @keras.saving.register_keras_serializable("kmodels")
@@ -32,7 +32,7 @@ class WordEmbedding(keras.layers.Layer):
         self.word_dropout = word_dropout
         self.limit = limit
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = keras.random.SeedGenerator(dropout_seed(seed, f"{self.name}/word_dropout"))
 
     def build(self, token_ids_shape, padding_mask_shape=None):
         self.embeddings = self.add_weight(

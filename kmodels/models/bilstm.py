@@ -4,7 +4,7 @@ import keras
 
 from kmodels.layers.bidirectional_lstm import BidirectionalLSTM
 from kmodels.layers.word_embedding import WordEmbedding
-from kmodels.models.inputs import logits_layer, token_inputs
+from kmodels.models.inputs import dropout_layer, logits_layer, token_inputs
 
 
 def bilstm(
@@ -39,7 +39,7 @@ def bilstm(
     padding_mask = inputs["padding_mask"]
     embedding = WordEmbedding(vocabulary_size, embedding_dim, word_dropout, seed=seed, name="embedding")
     x = embedding(inputs["token_ids"], padding_mask)  # (batch, length, embedding_dim)
-    x = keras.layers.Dropout(dropout, seed=seed, name="embedding_dropout")(x)
+    x = dropout_layer(dropout, seed, "embedding_dropout")(x)
     x = BidirectionalLSTM(lstm_units, pooling, seed=seed, name="lstm")(x, padding_mask)  # (batch, 2 * lstm_units)
-    x = keras.layers.Dropout(dropout, seed=seed + 1, name="dropout")(x)
+    x = dropout_layer(dropout, seed, "dropout")(x)
     return keras.Model(inputs, logits_layer(num_classes, seed)(x), name="bilstm")

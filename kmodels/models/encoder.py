@@ -6,7 +6,7 @@ from keras import ops
 from kmodels.layers.bidirectional_lstm import BidirectionalLSTM
 from kmodels.layers.initializers import TruncatedNormal
 from kmodels.layers.pooling import MaskedPooling
-from kmodels.models.inputs import logits_layer, token_inputs
+from kmodels.models.inputs import dropout_layer, logits_layer, token_inputs
 
 # Devlin et al. 2019 draw every new weight with this standard deviation.
 STDDEV = 0.02
@@ -41,8 +41,8 @@ def encoder_pool(backbone, num_classes, pooling="pooler", dropout=0.1, seed=0):
             activation="tanh",
             kernel_initializer=TruncatedNormal(STDDEV, seed, "pooled_dense/kernel"),
             name="pooled_dense",
-        )(keras.layers.Dropout(dropout, seed=seed + 1, name="pooling_dropout")(first))
-    x = keras.layers.Dropout(dropout, seed=seed, name="dropout")(pooled)
+        )(dropout_layer(dropout, seed, "pooling_dropout")(first))
+    x = dropout_layer(dropout, seed, "dropout")(pooled)
     return keras.Model(inputs, logits_layer(num_classes, seed, STDDEV)(x), name="encoder_pool")
 
 
@@ -66,7 +66,7 @@ def encoder_lstm(backbone, num_classes, lstm_units=256, pooling="last", dropout=
     _freeze_unused_pooler(backbone)
     lstm = BidirectionalLSTM(lstm_units, pooling, seed=seed, name="lstm")
     x = lstm(hidden, inputs["padding_mask"])  # (batch, 2 * lstm_units)
-    x = keras.layers.Dropout(dropout, seed=seed, name="dropout")(x)
+    x = dropout_layer(dropout, seed, "dropout")(x)
     return keras.Model(inputs, logits_layer(num_classes, seed, STDDEV)(x), name="encoder_lstm")
 
 

@@ -13,7 +13,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from kmodels.errors import InputError
-from kmodels.models.preset_files import read_settings
+from kmodels.models import encoder_sizes
+from kmodels.models.preset_files import read_settings, reason_of, weight_parts
+from kmodels.models.weight_files import Stored
 
 # KerasHub's layers, and what a checkpoint calls them.
 LAYERS = {
@@ -42,6 +44,7 @@ SIZES = {
 # What changes an encoder's output in a way that KerasHub's has no place for.
 REQUIRED = {"position_embedding_type": "absolute", "is_decoder": False, "quantization_config": None, "auto_map": None}
 EPSILON = 1e-12  # transformers' default of layer_norm_eps, for both
+FLOATS = ("F16", "BF16", "F32", "F64")  # safetensors' names
 
 
 def _gelu_tanh(x):
@@ -74,15 +77,32 @@ def read_backbone(folder, backbone_class, dropout, needs_pooler=True):
     path = folder / "config.json"
     settings = read_settings(path)
     sizes = _sizes(settings, path)
-    activation, epsilon = settings.get("hidden_act", "gelu"), settings.get("layer_norm_eps", EPSILON)
-    if str(activation) not in ACTIVATIONS:
-        raise InputError(f"{path}: hidden_act must be one of {', '.join(ACTIVATIONS)}; got {activation!r}")
-    if not isinstance(epsilon, float) or not 0 < epsilon < 1:
-        raise InputError(f"{path}: layer_norm_eps must be a number between 0 and 1; got {epsilon!r}")
-    backbone = backbone_class(**sizes, dropout=dropout)
-    set_variant(backbone, activation, epsilon)
-    _load_weights(backbone, folder, settings["model_type"], _position_offset(settings, path), needs_pooler)
+    position_offset = _position_offset(settings, path)
+    variant = {
+        "hidden_act": settings.get("hidden_act", "gelu"),
+        "layer_norm_eps": settings.get("layer_norm_eps", EPSILON),
+    }
+    check_variant(path, **variant)
+    try:
+        with contextlib.ExitStack() as stack:
+            files_by_name, stored = _open(folder, stack)
+            stored.check_holds(*encoder_sizes.least_weights(sizes), path)
+            backbone = backbone_class(**sizes, dropout=dropout)
+            set_variant(backbone, **variant)
+            read = _reader(files_by_name, settings["model_type"], folder)
+            _load_weights(backbone, read, folder, settings["model_type"], position_offset, needs_pooler)
+    except (OSError, SafetensorError) as error:
+        reason = reason_of(error)
+        raise InputError(f"the weights in {folder} can't be read ({reason}); copy or download them again") from error
     return backbone
+
+
+def check_variant(path, hidden_act="gelu", layer_norm_eps=EPSILON):
+    """Raises InputError, which names the file, for what `set_variant` can't give an encoder."""
+    if str(hidden_act) not in ACTIVATIONS:
+        raise InputError(f"{path}: hidden_act must be one of {', '.join(ACTIVATIONS)}; got {hidden_act!r:.80}")
+    if not isinstance(layer_norm_eps, float) or not 0 < layer_norm_eps < 1:
+        raise InputError(f"{path}: layer_norm_eps must be a number between 0 and 1; got {layer_norm_eps!r:.80}")
 
 
 def set_variant(backbone, hidden_act=None, layer_norm_eps=None):
@@ -112,16 +132,11 @@ def _sizes(settings, path):
     for name, wanted in REQUIRED.items():
         if settings.get(name, wanted) != wanted:
             raise InputError(f"{path}: {name} must be {json.dumps(wanted)} here; got {json.dumps(settings[name]):.80}")
-    is_bert = settings["model_type"] == "bert"
-    names = SIZES | ({"num_segments": "type_vocab_size"} if is_bert else {})
-    sizes = {argument: settings.get(name) for argument, name in names.items()}
-    if is_bert and sizes["num_segments"] is None:
-        sizes["num_segments"] = 2
-    for argument, size in sizes.items():
-        if type(size) is not int or size < 1:
-            raise InputError(f"{path}: {names[argument]} must be a whole number above 0; got {size!r}")
-    if sizes["hidden_dim"] % sizes["num_heads"]:
-        raise InputError(f"{path}: num_attention_heads must divide hidden_size; got {sizes['num_heads']}")
+    names = SIZES
+    if settings["model_type"] == "bert":
+        names = SIZES | {"num_segments": "type_vocab_size"}
+        settings = {"type_vocab_size": 2} | {name: size for name, size in settings.items() if size is not None}
+    sizes = encoder_sizes.read(settings, names, path)
     sizes["max_sequence_length"] -= _position_offset(settings, path)
     if sizes["max_sequence_length"] < 1:
         raise InputError(f"{path}: max_position_embeddings must be above pad_token_id + 1, where RoBERTa's begin")
@@ -138,31 +153,29 @@ def _position_offset(settings, path):
     return padding_id + 1
 
 
-def _load_weights(backbone, folder, model_type, position_offset, needs_pooler):
-    """Gives every variable its tensor's values, so that none can be left as it was drawn."""
-    try:
-        with contextlib.ExitStack() as stack:
-            read = _reader(folder, model_type, stack)
-            for variable in backbone.weights:
-                name = _tensor_name(variable)
-                spare = np.zeros(variable.shape).T if name.startswith("pooler.") and not needs_pooler else None
-                value = read(name, spare)
-                if model_type == "roberta" and name.startswith("embeddings.position"):
-                    # Its one segment is added to every token: KerasHub's RoBERTa has no such table.
-                    value = value[position_offset:] + read("embeddings.token_type_embeddings.weight")[0]
-                variable.assign(_fitted(value, variable, name, folder))
-    except (OSError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"the weights in {folder} can't be read ({reason}); copy or download them again") from error
-
-
-def _reader(folder, model_type, stack):
-    """A function from a tensor's name to its values as float32; what is not there is `spare`, or an InputError."""
-    names = {"model.safetensors"}
-    if not (folder / "model.safetensors").is_file():
-        names = set(read_settings(folder / "model.safetensors.index.json").get("weight_map", {}).values())
-    files = [stack.enter_context(safe_open(folder / name, framework="numpy")) for name in sorted(names)]
+def _open(folder, stack):
+    """({tensor's name: the file that holds it}, Stored): open until the stack is closed."""
+    whole = folder / "model.safetensors"
+    paths = [whole] if whole.is_file() else weight_parts(folder / "model.safetensors.index.json")
+    files = [stack.enter_context(safe_open(path, framework="numpy")) for path in paths]
     files_by_name = {name: file for file in files for name in file.keys()}  # noqa: SIM118 (no dict)
+    return files_by_name, Stored(len(files_by_name), sum(path.stat().st_size for path in paths))
+
+
+def _load_weights(backbone, read, folder, model_type, position_offset, needs_pooler):
+    """Gives every variable its tensor's values, so that none can be left as it was drawn."""
+    for variable in backbone.weights:
+        name = _tensor_name(variable)
+        spare = np.zeros(variable.shape).T if name.startswith("pooler.") and not needs_pooler else None
+        value = read(name, spare)
+        if model_type == "roberta" and name.startswith("embeddings.position"):
+            segments = read("embeddings.token_type_embeddings.weight")
+            value = _positions(value, segments, position_offset, folder)
+        variable.assign(_fitted(value, variable, name, folder))
+
+
+def _reader(files_by_name, model_type, folder):
+    """A function from a tensor's name to its values as float32; what is not there is `spare`, or an InputError."""
     # A bare encoder has no prefix, one inside a classifier or a language model has its type's.
     prefix = next((p for p in ("", f"{model_type}.") if f"{p}embeddings.word_embeddings.weight" in files_by_name), "")
 
@@ -172,12 +185,26 @@ def _reader(folder, model_type, stack):
         found = next((prefix + n for n in (name, older) if prefix + n in files_by_name), None)
         if found is None and spare is None:
             raise InputError(_missing(folder, name))
-        value = spare if found is None else files_by_name[found].get_tensor(found)
-        if value.dtype.name not in ("float16", "bfloat16", "float32", "float64"):
-            raise InputError(f"{folder}: {found} must be floats; got {value.dtype.name}, a quantized checkpoint's")
-        return value.astype("float32")
+        return spare if found is None else _values(files_by_name[found], found, folder)
 
     return read
+
+
+def _values(file, name, folder):
+    """A tensor as float32."""
+    tensor = file.get_slice(name)
+    if tensor.get_dtype() not in FLOATS:
+        raise InputError(f"{folder}: {name} must be floats; got {tensor.get_dtype()}, a quantized checkpoint's")
+    if 0 in tensor.get_shape():
+        raise InputError(f"{folder}: {name} must hold numbers; got the shape {tensor.get_shape()}")
+    return file.get_tensor(name).astype("float32")
+
+
+def _positions(table, segments, offset, folder):
+    """RoBERTa's position table with its one segment added, for KerasHub's RoBERTa has no table of segments."""
+    if table.ndim != 2 or segments.shape[1:] != table.shape[1:]:
+        raise InputError(f"{folder}: embeddings must have one width; got {table.shape} and {segments.shape}")
+    return table[offset:] + segments[0]
 
 
 def _tensor_name(variable):

@@ -2,7 +2,7 @@
 
 from kmodels.data import tokenizers
 from kmodels.errors import InputError
-from kmodels.models.preset_files import read_settings
+from kmodels.models.preset_files import read_lines, read_settings
 
 MODELS = {"wordpiece": "WordPiece", "byte_level_bpe": "BPE"}  # the tokenizers library's names
 CLASSES = {"wordpiece": "BertTokenizer", "byte_level_bpe": "RobertaTokenizer"}
@@ -26,7 +26,7 @@ def read_tokenizer(folder, reads):
     path = folder / "tokenizer_config.json"
     settings = read_settings(path) if path.is_file() else {}
     name = settings.get("tokenizer_class") or read_settings(folder / "config.json").get("tokenizer_class")
-    name = (name or CLASSES[reads]).removesuffix("Fast")
+    name = str(name or CLASSES[reads]).removesuffix("Fast")
     try:
         if name in WHOLE:
             tokenizer = tokenizers.Tokenizer.load(folder / "tokenizer.json")
@@ -42,34 +42,49 @@ def read_tokenizer(folder, reads):
 
 def _check_is(wanted, holds, name):
     if not holds:
-        raise InputError(f"it must be a {wanted}; its files say {name}")
+        raise InputError(f"it must be a {wanted}; its files say {name!r:.80}")
 
 
 def _check_added_tokens(folder, settings, reads):
     """Refuses tokens that are looked for before the vocabulary is asked: left out, they would give other ids."""
-    added = [token["content"] for token in settings.get("added_tokens_decoder", {}).values()]
+    added = _contents(settings.get("added_tokens_decoder"), dict)
     if (folder / "added_tokens.json").is_file():
         added += read_settings(folder / "added_tokens.json")
     if (folder / "tokenizer.json").is_file():
-        added += [token["content"] for token in read_settings(folder / "tokenizer.json").get("added_tokens", [])]
+        added += _contents(read_settings(folder / "tokenizer.json").get("added_tokens"), list)
     if others := sorted(set(added) - set(tokenizers.SPECIAL_TOKENS[reads])):
-        raise InputError(f"tokens added to the vocabulary are not supported; got {', '.join(others[:5])}")
+        raise InputError(
+            f"tokens added to the vocabulary are not supported; got {', '.join(map(repr, others[:5])):.80}"
+        )
+
+
+def _contents(tokens, kind):
+    """The texts of added tokens, in a list or in the values of a dict: [str, …]."""
+    if tokens is None:
+        return []
+    descriptions = tokens.values() if isinstance(tokens, dict) else tokens
+    if not isinstance(tokens, kind) or not all(isinstance(each, dict) for each in descriptions):
+        raise InputError(f"added tokens must be objects in a {kind.__name__}; got {tokens!r:.80}")
+    if strange := [each for each in descriptions if not isinstance(each.get("content"), str)]:
+        raise InputError(f"an added token must have a text as its content; got {strange[0]!r:.80}")
+    return [each["content"] for each in descriptions]
 
 
 def _read_vocabulary(folder, reads):
     """({token: id}, [merge, …]); tokenizer.json counts where there is one, as in transformers."""
     whole = folder / "tokenizer.json"
     if whole.is_file():
-        model = read_settings(whole).get("model", {})
-        if model.get("type", MODELS[reads]) != MODELS[reads] or not isinstance(model.get("vocab"), dict):
-            raise InputError(f"tokenizer.json must hold a {MODELS[reads]} model; it holds {model.get('type')!r}")
-        return model["vocab"], model.get("merges", [])
+        model = read_settings(whole).get("model")
+        model = model if isinstance(model, dict) else {}
+        vocabulary, merges = model.get("vocab"), model.get("merges", [])
+        is_wanted = model.get("type", MODELS[reads]) == MODELS[reads]
+        if not is_wanted or not isinstance(vocabulary, dict) or not isinstance(merges, list):
+            raise InputError(f"tokenizer.json must hold a {MODELS[reads]} model; it holds {model.get('type')!r:.80}")
+        return vocabulary, merges
     if reads == "byte_level_bpe":
-        lines = _read_text(folder / "merges.txt").split("\n")
-        merges = [line for line in lines if line and not line.startswith("#version")]
+        merges = [line for line in read_lines(folder / "merges.txt") if line and not line.startswith("#version")]
         return read_settings(folder / "vocab.json"), merges
-    lines = _read_text(folder / "vocab.txt").removesuffix("\n").split("\n")
-    return {token: number for number, token in enumerate(lines)}, []
+    return {token: number for number, token in enumerate(read_lines(folder / "vocab.txt"))}, []
 
 
 def _make_tokenizer(vocabulary, merges, settings, reads):
@@ -77,13 +92,15 @@ def _make_tokenizer(vocabulary, merges, settings, reads):
         name: settings.get(name, default)
         for name, default in (("do_lower_case", True), ("strip_accents", None), ("tokenize_chinese_chars", True))
     }
-    if not all(value in (True, False, None) for value in [*options.values(), settings.get("add_prefix_space")]):
-        raise InputError(f"its settings in tokenizer_config.json must be true, false or null; got {options}")
+    given = [*options.values(), settings.get("add_prefix_space")]
+    if not all(value is None or isinstance(value, bool) for value in given):
+        raise InputError(f"its settings in tokenizer_config.json must be true, false or null; got {options!r:.200}")
     if reads == "byte_level_bpe":
         if settings.get("add_prefix_space"):
             raise InputError("add_prefix_space in tokenizer_config.json must be false; got true")
         return tokenizers.byte_level_bpe(vocabulary, merges)
-    if set(vocabulary.values()) != set(range(len(vocabulary))):
+    numbers = vocabulary.values()
+    if not all(type(number) is int for number in numbers) or set(numbers) != set(range(len(vocabulary))):
         raise InputError("its vocabulary must number its tokens from 0, each once")
     return tokenizers.wordpiece(
         sorted(vocabulary, key=vocabulary.get),
@@ -91,10 +108,3 @@ def _make_tokenizer(vocabulary, merges, settings, reads):
         strip_accents=options["strip_accents"],
         tokenize_chinese_chars=bool(options["tokenize_chinese_chars"]),
     )
-
-
-def _read_text(path):
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path.name} can't be read: {error}") from error

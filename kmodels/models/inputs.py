@@ -2,7 +2,7 @@
 
 import keras
 
-from kmodels.layers.initializers import GlorotUniform, TruncatedNormal
+from kmodels.layers.initializers import GlorotUniform, TruncatedNormal, dropout_seed
 
 
 def token_inputs():
@@ -24,3 +24,8 @@ def logits_layer(num_classes, seed, stddev=None):
     name = "logits/kernel"
     initializer = GlorotUniform(seed, name) if stddev is None else TruncatedNormal(stddev, seed, name)
     return keras.layers.Dense(num_classes, kernel_initializer=initializer, dtype="float32", name="logits")
+
+
+def dropout_layer(rate, seed, name):
+    """Dropout that draws by itself: every layer's seed follows from the model's and its name."""
+    return keras.layers.Dropout(rate, seed=dropout_seed(seed, name), name=name)

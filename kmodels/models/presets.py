@@ -5,24 +5,17 @@ from pathlib import Path
 import keras_hub
 
 from kmodels.architectures import SCRATCH_SIZES
-from kmodels.config import did_you_mean
 from kmodels.data import tokenizers
 from kmodels.errors import InputError
 from kmodels.layers.initializers import TruncatedNormal
-from kmodels.models import hugging_face, hugging_face_tokenizer, preset_files
+from kmodels.models import encoder_sizes, hugging_face, hugging_face_tokenizer, keras_preset, preset_files
 from kmodels.models.adaptation import add_lora, freeze
+from kmodels.settings import did_you_mean
 
 _BACKBONES = {
     "wordpiece": keras_hub.models.BertBackbone,
     "byte_level_bpe": keras_hub.models.RobertaBackbone,
 }
-_TOKENIZERS = {
-    "wordpiece": keras_hub.models.BertTokenizer,
-    "byte_level_bpe": keras_hub.models.RobertaTokenizer,
-}
-# What KerasHub raises for a preset that is out of reach, of another kind or damaged; TypeError: a config.json that
-# lacks a setting.
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError)
 
 
 def is_scratch(preset):
@@ -76,10 +69,15 @@ def load(config, texts):
             f"{preset} must have a vector for every token; its tokenizer has {tokenizer.vocabulary_size} tokens, "
             f"its encoder {backbone.vocabulary_size} vectors: give a folder whose files belong together"
         )
-    if config.lora_rank:
-        add_lora(backbone, config.lora_rank, config.seed)
-    freeze(backbone, config.frozen_layers)  # the last, for add_lora sets anew what trains
+    _adapt(backbone, config)
     return tokenizer, backbone
+
+
+def restore(config, description):
+    """The encoder that `load` gave, with random weights, from its description: no preset is needed any more."""
+    backbone = from_description(description)
+    _adapt(backbone, config)
+    return backbone
 
 
 def describe(backbone):
@@ -90,11 +88,28 @@ def describe(backbone):
     return {"class": type(backbone).__name__, "config": config, "variant": hugging_face.variant_of(backbone)}
 
 
-def from_description(description):
-    """The encoder that `describe` described, with random weights."""
+def from_description(description, path="model.json"):
+    """The encoder that `describe` described, with random weights.
+
+    Args:
+        description: what `describe` gave.
+        path: the file it is from, for messages.
+
+    Raises:
+        InputError: it describes no encoder.
+    """
+    sizes = encoder_sizes.of_description(description, path)
+    dropout = description["config"].get("dropout")
+    if type(dropout) not in (int, float) or not 0 <= dropout < 1:
+        raise InputError(f"{path}: dropout must be a number from 0 to below 1; got {dropout!r:.80}")
+    variant = description.get("variant", {})  # the first runs have none
+    if not isinstance(variant, dict):
+        raise InputError(f"{path}: variant must be a JSON object; got {variant!r:.80}")
+    variant = {name: variant[name] for name in ("hidden_act", "layer_norm_eps") if variant.get(name) is not None}
+    hugging_face.check_variant(path, **variant)
     classes = {backbone.__name__: backbone for backbone in _BACKBONES.values()}
-    backbone = classes[description["class"]](**description["config"])
-    hugging_face.set_variant(backbone, **description.get("variant", {}))  # the first runs have none
+    backbone = classes[description["class"]](**sizes, dropout=dropout)
+    hugging_face.set_variant(backbone, **variant)
     return backbone
 
 
@@ -111,16 +126,10 @@ def load_tokenizer(preset, reads):
     Raises:
         InputError: the preset can't be read.
     """
-    place = _place(preset, reads)
-    if preset_files.is_hugging_face(place):
-        return hugging_face_tokenizer.read_tokenizer(place, reads)
-    try:
-        tokenizer = _TOKENIZERS[reads].from_preset(str(place))
-        if reads == "wordpiece":
-            return tokenizers.wordpiece(tokenizer.vocabulary, lowercase=tokenizer.lowercase)
-        return tokenizers.byte_level_bpe(dict(tokenizer.vocabulary), list(tokenizer.merges))
-    except _UNREADABLE as error:
-        raise _unreadable(preset, error) from error
+    folder = _folder(preset, reads)
+    if preset_files.is_hugging_face(folder):
+        return hugging_face_tokenizer.read_tokenizer(folder, reads)
+    return keras_preset.read_tokenizer(folder, reads)
 
 
 def load_backbone(preset, reads, dropout, needs_pooler=True):
@@ -135,13 +144,10 @@ def load_backbone(preset, reads, dropout, needs_pooler=True):
     Raises:
         InputError: the preset can't be read, or holds another kind of encoder.
     """
-    place = _place(preset, reads)
-    if preset_files.is_hugging_face(place):
-        return hugging_face.read_backbone(place, _BACKBONES[reads], dropout, needs_pooler)
-    try:
-        return _BACKBONES[reads].from_preset(str(place), dropout=dropout)
-    except _UNREADABLE as error:
-        raise _unreadable(preset, error) from error
+    folder = _folder(preset, reads)
+    if preset_files.is_hugging_face(folder):
+        return hugging_face.read_backbone(folder, _BACKBONES[reads], dropout, needs_pooler)
+    return keras_preset.read_backbone(folder, _BACKBONES[reads], dropout)
 
 
 def scratch_backbone(preset, reads, vocabulary_size, dropout, seed):
@@ -172,6 +178,12 @@ def scratch_backbone(preset, reads, vocabulary_size, dropout, seed):
     return backbone
 
 
+def _adapt(backbone, config):
+    if config.lora_rank:
+        add_lora(backbone, config.lora_rank, config.seed)
+    freeze(backbone, config.frozen_layers)  # the last, for add_lora sets anew what trains
+
+
 def _check_path(preset, reads):
     if Path(preset).is_dir():
         preset_files.check_folder(Path(preset), reads)
@@ -186,18 +198,20 @@ def _check_path(preset, reads):
     )
 
 
-def _place(preset, reads):
-    """Where to read a preset from: a checked folder (Path), or what KerasHub downloads by name (str)."""
+def _folder(preset, reads):
+    """The checked folder of a preset, downloaded as far as it is not in a hub's cache."""
     check(preset, reads)
     if preset.startswith("hf://"):
-        folder = _download(preset)
-        preset_files.check_folder(folder, reads)
-        return folder
-    return preset if preset.startswith("kaggle://") or preset in _BACKBONES[reads].presets else Path(preset)
+        folder = _from_hugging_face(preset)
+    elif preset.startswith("kaggle://") or preset in _BACKBONES[reads].presets:
+        folder = _from_kaggle(preset, reads)
+    else:
+        return Path(preset)
+    preset_files.check_folder(folder, reads)
+    return folder
 
 
-def _download(preset):
-    """The folder of a model of the Hugging Face hub, from its cache as far as it is there."""
+def _from_hugging_face(preset):
     import huggingface_hub
     from huggingface_hub.errors import HTTPError  # the base of all that its client raises
 
@@ -208,11 +222,20 @@ def _download(preset):
         raise _unreadable(preset, error) from error
 
 
+def _from_kaggle(preset, reads):
+    import kagglehub
+
+    known = _BACKBONES[reads].presets
+    handle = (known[preset]["kaggle_handle"] if preset in known else preset).removeprefix("kaggle://")
+    try:
+        paths = [Path(kagglehub.model_download(handle, name)) for name in preset_files.keras_files(reads)]
+    except (OSError, ValueError) as error:
+        raise _unreadable(preset, error) from error
+    return paths[0].parent  # the first is config.json
+
+
 def _unreadable(preset, error):
-    reason = " ".join(str(error).split()) or type(error).__name__
-    if len(reason) > 200:  # what failed stands at the start, and why at the end
-        reason = f"{reason[:100]} … {reason[-100:]}"
     return InputError(
-        f"the preset {preset} can't be read ({reason}); give a folder that holds it whole (--preset=FOLDER), "
-        "or random weights (--preset=scratch:base)"
+        f"the preset {preset} can't be read ({preset_files.reason_of(error)}); give a folder that holds it whole "
+        "(--preset=FOLDER), or random weights (--preset=scratch:base)"
     )

@@ -5,7 +5,7 @@ import keras
 from kmodels.layers.initializers import GlorotUniform
 from kmodels.layers.pooling import MaskedPooling
 from kmodels.layers.word_embedding import WordEmbedding
-from kmodels.models.inputs import logits_layer, token_inputs
+from kmodels.models.inputs import dropout_layer, logits_layer, token_inputs
 
 
 def textcnn(
@@ -54,5 +54,5 @@ def textcnn(
         windows = convolution(x)  # (batch, length, num_filters)
         pooled.append(MaskedPooling("max", name=f"max_{width}")(windows, padding_mask))  # (batch, num_filters)
     x = keras.layers.Concatenate(name="widths")(pooled) if len(pooled) > 1 else pooled[0]
-    x = keras.layers.Dropout(dropout, seed=seed, name="dropout")(x)
+    x = dropout_layer(dropout, seed, "dropout")(x)
     return keras.Model(inputs, logits_layer(num_classes, seed)(x), name="textcnn")

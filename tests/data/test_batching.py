@@ -1,5 +1,7 @@
 """The plan of batches, as arithmetic on integers."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,14 +19,24 @@ from kmodels.data.batching import (
 )
 from kmodels.data.tokenizers import TokenizedTexts
 
+many = settings(max_examples=300)
 lengths_strategy = st.lists(st.integers(0, 60), min_size=1, max_size=200).map(np.array)
+# So many that two shuffles of them are never the same by chance.
+many_lengths = st.lists(st.integers(0, 60), min_size=80, max_size=120).map(np.array)
+num_buckets_strategy = st.integers(1, 8)
+batch_sizes = st.integers(1, 17)
+shuffling_seeds = st.integers(0, 2**31 - 1)
+seeds = st.one_of(st.none(), shuffling_seeds)
+epochs = st.integers(0, 100)
+sentences_strategy = st.lists(st.lists(st.integers(1, 99), max_size=6), min_size=1, max_size=20)
 
 
 def padded_tokens(lengths, buckets):
     return int(np.asarray(buckets)[np.searchsorted(buckets, lengths)].sum())
 
 
-@given(lengths_strategy, st.integers(1, 8))
+@many
+@given(lengths_strategy, num_buckets_strategy)
 def test_buckets_are_few_and_hold_every_sentence(lengths, num_buckets):
     buckets = bucket_lengths(lengths, num_buckets)
     assert 1 <= len(buckets) <= num_buckets
@@ -32,46 +44,61 @@ def test_buckets_are_few_and_hold_every_sentence(lengths, num_buckets):
     assert buckets[-1] == max(lengths.max(), 1)
 
 
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=30).map(np.array), st.integers(1, 3))
-def test_no_choice_of_buckets_pads_less(lengths, num_buckets):
-    from itertools import combinations
-
-    longest = lengths.max()
-    others = range(1, longest)
+@settings(max_examples=300)
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=30).map(np.array), st.integers(1, 4), st.integers(1, 4))
+def test_no_choice_of_buckets_pads_less(lengths, num_buckets, multiple_of):
+    longest = -(-max(lengths.max(), 1) // multiple_of) * multiple_of
+    others = range(multiple_of, longest, multiple_of)
     every_choice = [
         (*choice, longest) for size in range(num_buckets) for choice in combinations(others, min(size, len(others)))
     ]
-    least = min(padded_tokens(lengths, sorted(set(choice))) for choice in every_choice)
-    assert padded_tokens(lengths, bucket_lengths(lengths, num_buckets)) == least
+    least = min(padded_tokens(lengths, choice) for choice in every_choice)
+    buckets = bucket_lengths(lengths, num_buckets, multiple_of)
+    assert (buckets % multiple_of == 0).all()
+    assert padded_tokens(lengths, buckets) == least
 
 
-def test_buckets_are_multiples_where_asked():
-    assert (bucket_lengths(np.arange(1, 50), 5, multiple_of=8) % 8 == 0).all()
-
-
-@given(lengths_strategy, st.integers(1, 17), st.integers(0, 2**31 - 1), st.integers(0, 100))
-def test_every_sentence_appears_once_an_epoch_in_a_batch_long_enough(lengths, batch_size, seed, epoch):
-    plan = plan_epoch(lengths, bucket_lengths(lengths, 4), batch_size, seed, epoch)
-    rows = plan.rows[plan.rows != FILLER]
-    assert sorted(rows) == list(range(len(lengths)))
-    assert len(plan) == -(-len(lengths) // batch_size)
+@many
+@given(lengths_strategy, num_buckets_strategy, st.lists(st.integers(0, 90), max_size=9), batch_sizes, seeds, epochs)
+def test_every_sentence_appears_once_an_epoch_in_the_shortest_bucket_that_holds_its_batch(
+    lengths, num_buckets, lengths_of_others, batch_size, seed, epoch
+):
+    buckets = bucket_lengths(np.array([*lengths, *lengths_of_others]), num_buckets)
+    plan = plan_epoch(lengths, buckets, batch_size, seed, epoch)
+    assert sorted(plan.rows[plan.rows != FILLER]) == list(range(len(lengths)))
+    assert plan.rows.shape == (-(-len(lengths) // batch_size), batch_size)
     for batch, length in zip(plan.rows, plan.lengths):
-        assert lengths[batch[batch != FILLER]].max() <= length
+        assert length == min(bucket for bucket in buckets if bucket >= lengths[batch[batch != FILLER]].max())
+    assert len(set(plan.lengths)) <= num_buckets
 
 
-@given(lengths_strategy, st.integers(1, 17), st.integers(0, 2**31 - 1))
-def test_only_one_batch_holds_fillers(lengths, batch_size, seed):
-    plan = plan_epoch(lengths, bucket_lengths(lengths, 4), batch_size, seed)
-    assert ((plan.rows == FILLER).any(axis=1)).sum() <= 1
+@many
+@given(lengths_strategy, num_buckets_strategy, batch_sizes, seeds, epochs)
+def test_fillers_stand_at_the_end_of_one_batch_the_last_of_those_before_the_shuffle(
+    lengths, num_buckets, batch_size, seed, epoch
+):
+    plan = plan_epoch(lengths, bucket_lengths(lengths, num_buckets), batch_size, seed, epoch)
+    filled = np.flatnonzero((plan.rows == FILLER).any(axis=1))
+    num_fillers = len(plan) * batch_size - len(lengths)
+    assert len(filled) == (num_fillers > 0)
+    if num_fillers:
+        assert (plan.rows[filled[0]] == FILLER).tolist() == [False] * (batch_size - num_fillers) + [True] * num_fillers
+        assert seed is not None or filled[0] == len(plan) - 1
 
 
-def test_an_epochs_order_is_known_without_the_ones_before_and_differs_from_theirs():
-    lengths = np.arange(100) % 10 + 1
-    buckets = bucket_lengths(lengths, 3)
-    first, second = (plan_epoch(lengths, buckets, 8, seed=5, epoch=epoch) for epoch in (0, 1))
-    again = plan_epoch(lengths, buckets, 8, seed=5, epoch=1)
-    assert (second.rows == again.rows).all()
-    assert (first.rows != second.rows).any()
+@many
+@given(many_lengths, num_buckets_strategy, batch_sizes, shuffling_seeds, seeds, epochs, epochs)
+def test_an_order_is_that_of_its_seed_and_epoch_alone(
+    lengths, num_buckets, batch_size, seed, other_seed, epoch, other_epoch
+):
+    def order(seed, epoch):
+        plan = plan_epoch(lengths, bucket_lengths(lengths, num_buckets), batch_size, seed, epoch)
+        return plan.rows.tolist(), plan.lengths.tolist()
+
+    assert order(seed, epoch) == order(seed, epoch)
+    assert order(None, epoch) == order(None, other_epoch)
+    assert (order(seed, epoch) == order(seed, other_epoch)) == (epoch == other_epoch)
+    assert (order(seed, epoch) == order(other_seed, epoch)) == (seed == other_seed)
 
 
 def test_the_order_of_a_seed_does_not_change_between_versions():
@@ -85,13 +112,20 @@ def test_without_a_seed_sentences_come_in_order_of_their_buckets():
     assert plan.rows.tolist() == [[1, 3], [0, 2]]
 
 
-@given(lengths_strategy, st.sampled_from([1, 2, 4]), st.integers(0, 99))
-def test_workers_share_the_plan_without_overlap_and_with_equal_shapes(lengths, world_size, seed):
-    plan = plan_epoch(lengths, bucket_lengths(lengths, 3), 8, seed)
+@many
+@given(lengths_strategy, num_buckets_strategy, st.integers(1, 5), st.integers(1, 6), seeds)
+def test_workers_share_each_batch_without_overlap_and_with_equal_shapes(
+    lengths, num_buckets, rows_each, world_size, seed
+):
+    plan = plan_epoch(lengths, bucket_lengths(lengths, num_buckets), rows_each * world_size, seed)
     shares = [plan.share(rank, world_size) for rank in range(world_size)]
-    assert {share.rows.shape for share in shares} == {(len(plan), 8 // world_size)}
-    together = np.concatenate([share.rows.ravel() for share in shares])
-    assert sorted(together) == sorted(plan.rows.ravel())
+    assert {share.rows.shape for share in shares} == {(len(plan), rows_each)}
+    for share in shares:
+        assert share.lengths.tolist() == plan.lengths.tolist()
+    together = np.concatenate([share.rows for share in shares], axis=1)
+    assert np.sort(together).tolist() == np.sort(plan.rows).tolist()
+    fillers = np.array([(share.rows == FILLER).sum(axis=1) for share in shares])
+    assert (np.ptp(fillers, axis=0) <= 1).all()
 
 
 def test_a_world_size_that_does_not_divide_the_batch_is_refused():
@@ -104,12 +138,11 @@ def test_real_token_fraction_counts_fillers_and_padding():
     assert real_token_fraction(plan, np.array([2, 4, 4])) == pytest.approx(10 / 16)
 
 
-@settings(max_examples=50)
-@given(st.lists(st.lists(st.integers(1, 99), max_size=6), min_size=1, max_size=20), st.integers(1, 5))
-def test_batches_give_back_each_sentence_its_label_and_nothing_else(sentences, batch_size):
+@given(sentences_strategy, batch_sizes, epochs)
+def test_batches_give_back_each_sentence_its_label_and_nothing_else(sentences, batch_size, epoch):
     batches = ragged_batches(sentences, batch_size)
     seen = []
-    for inputs, labels, weights in batches.iterate([0]):
+    for inputs, labels, weights in batches.iterate(epoch):
         for ids, mask, label, weight in zip(inputs["token_ids"], inputs["padding_mask"], labels, weights):
             assert (ids[~mask] == 0).all()
             assert weight or not mask.any()
@@ -117,12 +150,29 @@ def test_batches_give_back_each_sentence_its_label_and_nothing_else(sentences, b
     assert sorted(seen) == sorted((tuple(sentence), number) for number, sentence in enumerate(sentences))
 
 
-def ragged_batches(sentences, batch_size):
+@many
+@given(sentences_strategy, batch_sizes, seeds, epochs)
+def test_batches_from_any_step_on_are_the_rest_of_the_epoch(sentences, batch_size, seed, epoch):
+    batches = ragged_batches(sentences, batch_size, seed)
+    whole = [contents(batch) for batch in batches.iterate(epoch)]
+    assert len(whole) == batches.num_steps
+    for first_step in range(batches.num_steps + 1):
+        assert [contents(batch) for batch in batches.iterate(epoch, first_step)] == whole[first_step:]
+
+
+def contents(batch):
+    """A batch's arrays as what can be compared: types, shapes and bytes."""
+    inputs, labels, weights = batch
+    arrays = (inputs["token_ids"], inputs["padding_mask"], labels, weights)
+    return [(str(array.dtype), array.shape, array.tobytes()) for array in arrays]
+
+
+def ragged_batches(sentences, batch_size, seed=1):
     lengths = [len(sentence) for sentence in sentences]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     tokenized = TokenizedTexts(np.array([token for sentence in sentences for token in sentence], np.int32), offsets)
     buckets = bucket_lengths(np.array(lengths), 3)
-    return Batches(tokenized, np.arange(len(sentences)), buckets, batch_size, padding_id=0, seed=1)
+    return Batches(tokenized, np.arange(len(sentences)), buckets, batch_size, padding_id=0, seed=seed)
 
 
 def test_assemble_gives_the_types_that_models_take():

@@ -170,7 +170,7 @@ def test_the_sample_needs_no_file(monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "piece"),
-    [("sst", "did you mean sst2?"), ("SST-2", "did you mean sst2?"), ("smaple", "mean sample?"), ("x", "--train_file")],
+    [("sst", "did you mean 'sst2'?"), ("SST-2", "mean 'sst2'?"), ("smaple", "mean 'sample'?"), ("x", "--train_file")],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(name, piece):
     message = message_of(load, name)

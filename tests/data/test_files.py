@@ -3,7 +3,7 @@ import io
 import json
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kmodels.data import files
@@ -60,12 +60,16 @@ def assert_error(folder, name, content, line_number, *pieces, **options):
 # Round trips
 
 
-@settings(deadline=None)
-@given(st.lists(st.tuples(texts, labels), min_size=1, max_size=8), st.booleans())
-@example([('a "quoted", two-\nline', "b"), ("", "c"), ("\r\u2028\x85", "d")], True)
-def test_csv_reads_back_what_csv_writes_at_the_lines_it_writes(folder, rows, byte_order_mark):
+@given(
+    st.lists(st.tuples(texts, labels), min_size=1, max_size=8),
+    st.booleans(),
+    # Where only LF ends a line, the module's writer leaves a CR without the quotes that its reader wants.
+    st.sampled_from([(csv.QUOTE_MINIMAL, "\r\n"), (csv.QUOTE_ALL, "\r\n"), (csv.QUOTE_ALL, "\n")]),
+)
+@example([('a "quoted", two-\nline', "b"), ("", "c"), ("\r\u2028\x85", "d")], True, (csv.QUOTE_MINIMAL, "\r\n"))
+def test_csv_reads_back_what_csv_writes_at_the_lines_it_writes(folder, rows, byte_order_mark, style):
     stream = io.StringIO(newline="")
-    writer = csv.writer(stream)
+    writer = csv.writer(stream, quoting=style[0], lineterminator=style[1])
     writer.writerow(["text", "label"])
     expected = []
     for text, label in rows:
@@ -75,7 +79,6 @@ def test_csv_reads_back_what_csv_writes_at_the_lines_it_writes(folder, rows, byt
     assert rows_of(folder, "round.csv", stream.getvalue().encode(encoding)) == expected
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(tab_free_texts, tab_free_labels), min_size=1, max_size=8), st.sampled_from(["\n", "\r\n"]))
 @example([('"', "'"), ("", "0"), (" padded ", "1"), ("\u2028\x85\x1c", "x")], "\r\n")
 def test_tsv_reads_back_what_was_written_quotes_included(folder, rows, line_end):
@@ -85,7 +88,6 @@ def test_tsv_reads_back_what_was_written_quotes_included(folder, rows, line_end)
     assert rows_of(folder, "round.tsv", content.removesuffix(line_end)) == expected
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.text(st.characters(codec="utf-8"), max_size=20), labels), min_size=1, max_size=8),
     st.booleans(),
@@ -94,24 +96,6 @@ def test_json_lines_read_back_what_json_writes(folder, rows, ensure_ascii):
     lines = [json.dumps({"id": 7, "text": text, "label": label}, ensure_ascii=ensure_ascii) for text, label in rows]
     expected = [(line_number, text, label) for line_number, (text, label) in enumerate(rows, start=1)]
     assert rows_of(folder, "round.jsonl", "\n".join(lines)) == expected
-
-
-@settings(deadline=None)
-@given(st.sampled_from(["fuzz.tsv", "fuzz.csv", "fuzz.jsonl"]), st.binary(max_size=60))
-@example("fuzz.jsonl", b"[" * 100_000)
-@example("fuzz.jsonl", b'{"text": ' + b"9" * 5000 + b"}")
-@example("fuzz.jsonl", b'{"text": "\\ud800"}')
-@example("fuzz.csv", b'text\n"')
-@example("fuzz.csv", b"text\na\rb")
-def test_any_bytes_give_rows_or_an_error_of_one_line(folder, name, content):
-    for header in (b"", b"text\n", b"text,label\n", b"text\tlabel\n"):
-        path = written(folder, name, header + content)
-        try:
-            rows = list(read_rows(path, require_label=False))
-        except InputError as error:
-            assert str(error).startswith(str(path)) and len(str(error).splitlines()) == 1
-        else:
-            assert rows and all(text.encode() is not None and label is None for _, text, label in rows)
 
 
 # What the formats allow

@@ -1,0 +1,103 @@
+"""A run's data as batches of token ids, and the encoder that knows these ids."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from kmodels import records
+from kmodels.data import datasets, tokenizers
+from kmodels.data.batching import Batches, bucket_lengths, default_num_buckets
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The data of a run, ready for the loop.
+
+    Attributes:
+        label_names: the name of each class.
+        tokenizer: kmodels.data.tokenizers.Tokenizer.
+        training, validation: kmodels.data.batching.Batches.
+    """
+
+    label_names: tuple[str, ...]
+    tokenizer: tokenizers.Tokenizer
+    training: Batches
+    validation: Batches
+
+    def digest(self):
+        """The same for the same data, whatever files it came from."""
+        digest = hashlib.sha256(repr(self.label_names).encode())
+        for batches in (self.training, self.validation):
+            for array in (batches.tokenized.token_ids, batches.tokenized.offsets, batches.labels, batches.buckets):
+                digest.update(np.ascontiguousarray(array, np.int64).data)
+        return digest.hexdigest()
+
+
+def load_dataset(config):
+    """The kmodels.data.datasets.Dataset that a config names."""
+    return datasets.load(
+        config.dataset,
+        config.data_dir,
+        config.train_file,
+        config.validation_file,
+        config.text_column,
+        config.label_column,
+    )
+
+
+def build(config, dataset, folder=None):
+    """(Corpus, KerasHub encoder or None): sentences to token ids, and the encoder that knows these ids.
+
+    Args:
+        config: kmodels.config.RunConfig, resolved.
+        dataset: kmodels.data.datasets.Dataset.
+        folder: of a run that goes on, whose tokenizer and encoder are then taken; None for a new one.
+    """
+    train = dataset.train
+    texts, labels = train.texts[: config.max_train_examples], train.labels[: config.max_train_examples]
+    tokenizer, backbone = _known_tokens(config, folder) if folder else _new_tokens(config, texts)
+    training = tokenizer.encode(texts, config.max_length)
+    validation = tokenizer.encode(dataset.validation.texts, config.max_length)
+    num_buckets = config.num_buckets or default_num_buckets(-(-len(texts) // config.batch_size))
+    buckets = bucket_lengths(np.concatenate([training.lengths, validation.lengths]), num_buckets)
+    shared = {"buckets": buckets, "batch_size": config.batch_size, "padding_id": tokenizer.padding_id}
+    corpus = Corpus(
+        label_names=dataset.label_names,
+        tokenizer=tokenizer,
+        training=Batches(training, labels, seed=config.seed, **shared),
+        validation=Batches(validation, dataset.validation.labels, **shared),
+    )
+    return corpus, backbone
+
+
+def _new_tokens(config, texts):
+    """(Tokenizer, encoder or None) of a new run."""
+    if not config.architecture.is_encoder:
+        return tokenizers.words(texts, config.vocabulary_size), None
+    from kmodels.models import presets
+
+    return presets.load(config, texts)
+
+
+def _known_tokens(config, folder):
+    """(Tokenizer, encoder or None) of the run in a folder; its preset may be gone."""
+    tokenizer = tokenizers.Tokenizer.load(folder / records.TOKENIZER)
+    if not config.architecture.is_encoder:
+        return tokenizer, None
+    from kmodels.models import presets
+
+    return tokenizer, presets.restore(config, records.read_json(folder / records.MODEL)["backbone"])
+
+
+def describe(corpus, backbone):
+    """What model.json says: enough, with config.json, to build the model again without its preset."""
+    description = {
+        "label_names": list(corpus.label_names),
+        "vocabulary_size": corpus.tokenizer.vocabulary_size,
+    }
+    if backbone is not None:
+        from kmodels.models import presets
+
+        description["backbone"] = presets.describe(backbone)
+    return description

@@ -1,0 +1,222 @@
+"""Interrupted runs end in the same bits as uninterrupted ones, on the chosen backend, dropout on."""
+
+import json
+import random
+
+import h5py
+import pytest
+import safetensors.numpy
+
+import kmodels
+from kmodels import checkpoints, records
+from kmodels.architectures import ARCHITECTURES
+from tests.reviews import tiny_settings
+
+pytestmark = pytest.mark.backend
+
+TIMES = {"epoch_seconds", "training_duration", "samples_per_second", "tokens_per_second", "compile_seconds"}
+
+
+class Killed(BaseException):
+    """What nothing catches, as a process that is killed does nothing more."""
+
+
+def kill_at(epoch, step):
+    """A callback that ends everything right after a step and its checkpoint."""
+    import keras
+
+    class Kill(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.epoch = epoch
+
+        def on_train_batch_begin(self, batch, logs=None):
+            if (self.epoch, batch) == (epoch, step):
+                raise Killed
+
+    return Kill()
+
+
+def kept(folder):
+    """All that a run leaves, its times and memory aside, with every bit of its state."""
+    newest = checkpoints.newest(folder, pytest.fail)
+    arrays = safetensors.numpy.load_file(newest.path / checkpoints.ARRAYS)
+    history = [json.loads(line) for line in (folder / records.HISTORY).read_text().splitlines()]
+    metrics = records.read_json(folder / records.METRICS)
+    return {
+        "arrays": {name: array.tobytes() for name, array in arrays.items()},
+        "place": (newest.epoch, newest.step),
+        "history": [{name: value for name, value in line.items() if name not in TIMES} for line in history],
+        "metrics": {name: value for name, value in metrics.items() if name not in TIMES and "memory" not in name},
+        "weights": weights(folder / records.WEIGHTS),
+    }
+
+
+def weights(path):
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: found.update({name: item[()].tobytes()}) if hasattr(item, "shape") else None)
+    return found
+
+
+@pytest.fixture
+def train(review_files, tmp_path):
+    """Trains at a tiny size with dropout and a checkpoint after every step: train(name, model, **settings)."""
+
+    def run(name, model="textcnn", callbacks=(), **settings):
+        common = {"epochs": 2, "checkpoint_seconds": 1e-9}
+        settings = tiny_settings(model, review_files, tmp_path / name) | common | settings
+        return kmodels.train(callbacks=callbacks, **settings)
+
+    return run
+
+
+def train_with_kills(train, places, *args, **settings):
+    for epoch, step in places:
+        with pytest.raises(Killed):
+            train("killed", *args, callbacks=[kill_at(epoch, step)], **settings)
+    return train("killed", *args, **settings)
+
+
+@pytest.mark.parametrize("model", ARCHITECTURES)
+def test_a_run_killed_at_any_step_ends_in_the_same_bits(train, model, tmp_path):
+    settings = {"word_dropout": 0.2} if not ARCHITECTURES[model].is_encoder else {}
+    train("whole", model, **settings)
+    places = sorted(random.Random(model).sample([(epoch, step) for epoch in range(2) for step in range(6)], 2))
+    train_with_kills(train, places, model, **settings)
+    assert kept(tmp_path / "killed") == kept(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"gradient_accumulation_steps": 4},
+        {"schedule": "linear", "warmup_fraction": 0.3, "label_smoothing": 0.1, "weight_decay": 0.1},
+        {"monitor": "accuracy", "patience": 1, "learning_rate": 0.3, "epochs": 12},
+        {"batch_size": 7, "max_train_examples": 50},
+        {"checkpoint_seconds": 0.0},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_every_recipe_goes_on_in_the_same_bits(train, settings, tmp_path):
+    train("whole", **settings)
+    train_with_kills(train, [(0, 3), (1, 1)], **settings)
+    assert kept(tmp_path / "killed") == kept(tmp_path / "whole")
+
+
+def test_low_rank_updates_and_frozen_layers_go_on_without_their_preset(train, tmp_path):
+    settings = {"lora_rank": 2, "frozen_layers": 1}
+    train("whole", "bert_base_pool", **settings)
+    train_with_kills(train, [(1, 2)], "bert_base_pool", **settings)
+    assert kept(tmp_path / "killed") == kept(tmp_path / "whole")
+
+
+def test_a_run_killed_before_its_record_is_written_only_writes_the_record(train, tmp_path):
+    train("killed")
+    whole = kept(tmp_path / "killed")
+    (tmp_path / "killed" / records.METRICS).unlink()
+    train("killed", callbacks=[kill_at(0, 0), kill_at(2, 0)])
+    assert kept(tmp_path / "killed") == whole
+
+
+def test_a_run_that_patience_ended_stays_ended(train, tmp_path):
+    settings = {"patience": 1, "learning_rate": 0.5, "epochs": 30}
+    record = train("killed", **settings)
+    whole = kept(tmp_path / "killed")
+    (tmp_path / "killed" / records.METRICS).unlink()
+    assert train("killed", **settings)["epoch"] == record["epoch"] < 29
+    assert kept(tmp_path / "killed") == whole
+
+
+def test_more_epochs_continue_a_finished_run(train, tmp_path):
+    train("whole", epochs=3, schedule="constant")
+    train("longer", epochs=1, schedule="constant")
+    longer = train("longer", epochs=3, schedule="constant")
+    assert [line["epoch"] for line in longer.history] == [0, 1, 2]
+    assert longer.config["epochs"] == 3
+    assert kept(tmp_path / "longer") == kept(tmp_path / "whole")
+
+
+def test_other_settings_are_refused_with_what_differs_and_what_may(train, tmp_path):
+    with pytest.raises(Killed):
+        train("killed", callbacks=[kill_at(1, 1)])
+    before = sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "killed").rglob("*"))
+    with pytest.raises(kmodels.InputError, match=r"seed: 0 there, 7 now.*may go on with other backend, epochs"):
+        train("killed", seed=7)
+    with pytest.raises(kmodels.InputError, match="epochs: 2 there, 1 now"):
+        train("killed", epochs=1)
+    assert sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "killed").rglob("*")) == before
+
+
+def test_other_data_under_the_same_names_is_refused(train, tmp_path, review_files):
+    with pytest.raises(Killed):
+        train("killed", callbacks=[kill_at(1, 1)])
+    review_files[0].write_text(review_files[0].read_text().replace("film", "movie"))
+    with pytest.raises(kmodels.InputError, match="the data is not what the run"):
+        train("killed")
+
+
+def test_overwrite_begins_anew(train, tmp_path):
+    with pytest.raises(Killed):
+        train("killed", callbacks=[kill_at(1, 1)])
+    train("killed", overwrite=True)
+    train("whole")
+    assert kept(tmp_path / "killed") == kept(tmp_path / "whole")
+
+
+def test_a_folder_that_was_only_begun_is_begun_again(train, tmp_path):
+    train("whole")
+    (tmp_path / "begun").mkdir()
+    for name in (records.TOKENIZER, records.ENVIRONMENT, ".config.json.new"):
+        (tmp_path / "begun" / name).write_text("{")
+    train("begun")
+    assert kept(tmp_path / "begun") == kept(tmp_path / "whole")
+
+
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_used(train, tmp_path, capsys):
+    train("whole")
+    with pytest.raises(Killed):
+        train("killed", callbacks=[kill_at(1, 4)])
+    arrays = checkpoints.newest(tmp_path / "killed", pytest.fail).path / checkpoints.ARRAYS
+    arrays.write_bytes(arrays.read_bytes()[:-1])
+    train("killed")
+    said = capsys.readouterr().err
+    assert f"{arrays.parent} is damaged" in said
+    assert "from epoch 1, step 3" in said
+    assert kept(tmp_path / "killed") == kept(tmp_path / "whole")
+
+
+def test_users_callbacks_may_keep_a_state(train):
+    import keras
+
+    class Counter(keras.callbacks.Callback):
+        steps = 0
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.steps += 1
+
+        def get_state(self):
+            return self.steps
+
+        def set_state(self, state):
+            self.steps = state
+
+    with pytest.raises(Killed):
+        train("killed", callbacks=[Counter(), kill_at(1, 4)])
+    counter = Counter()
+    train("killed", callbacks=[counter])
+    assert counter.steps == 12
+
+
+def test_saving_does_not_read_a_model_that_is_no_number(train, tmp_path):
+    import keras
+
+    class Poison(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                weight = self.model.get_layer("logits").bias
+                weight.assign(weight * float("nan"))
+
+    with pytest.raises(kmodels.RunError, match="from epoch 1, step 0 on"):
+        train("run", callbacks=[Poison()])
+    newest = checkpoints.newest(tmp_path / "run", pytest.fail)
+    assert (newest.epoch, newest.step) == (1, 0)
