@@ -67,7 +67,7 @@ def _model(config, precision):
 
     keras.config.set_dtype_policy(precision)
     size = SIZES[config.model]
-    model = models.build(config, 2, size["vocabulary_size"], _backbone(size))
+    model = models.build(config, 2, size["vocabulary_size"], backbone(size))
     optimizer = adamw(config.learning_rate, config.weight_decay, config.clip_norm)
     model.compile(optimizer, loss=SmoothedCrossEntropy())
     return model
@@ -89,7 +89,8 @@ def _train(model, batch_size, length):
     return losses, seconds
 
 
-def _backbone(size):
+def backbone(size):
+    """The KerasHub encoder of an entry of SIZES with random weights; None for the models over words."""
     if "kind" not in size:
         return None
     import keras_hub

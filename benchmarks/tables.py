@@ -1,4 +1,4 @@
-"""Writes the tables in README.md and results/README.md from the records in results/.
+"""Writes the tables in README.md, docs/reliability.md and results/README.md from the records in results/.
 
     python benchmarks/tables.py
 
@@ -30,7 +30,7 @@ def start(config):
 
 def best_per_model():
     """A row for each architecture and start: the mean over backends and seeds, beside the seed's figure."""
-    seed = json.loads((RESULTS / "seed.json").read_text(encoding="utf-8"))
+    seed = read("seed.json")
     groups = {}
     for config, _, metrics in runs():
         groups.setdefault((config["model"], start(config)), []).append((config, metrics))
@@ -77,13 +77,41 @@ def every_run():
 def full_size():
     """A row for each model and backend of results/full_size.json."""
     yield "model", "parameters", "backend", "precision", "batch", "peak host MiB"
-    for row in json.loads((RESULTS / "full_size.json").read_text(encoding="utf-8")):
+    for row in read("full_size.json"):
         shape = f"{row['batch_size']} × {row['length']}"
         parameters = f"{row['num_parameters'] / 1e6:.1f} M"
         yield f"`{row['model']}`", parameters, row["backend"], row["precision"], shape, f"{row['peak_host_MB']:,.0f}"
 
 
-TABLES = {"best per model": best_per_model, "every run": every_run, "full size": full_size}
+def kill():
+    """A row for each backend of results/kill.json."""
+    yield "backend", "kills", "before the first new step was saved", "inside a save", "same bits as undisturbed"
+    for row in read("kill.json")["rows"]:
+        bits = "yes" if row["same_bits"] else "no"
+        yield row["backend"], row["kills"], row["before_training"], row["inside_saves"], bits
+
+
+def checkpoint_cost():
+    """A row for each architecture of results/checkpoint_cost.json."""
+    yield "model", "MiB", "training waits: median (range)", "until it is on the disk"
+    for row in read("checkpoint_cost.json")["rows"]:
+        least, most = row["wait_seconds_range"]
+        wait = f"{row['wait_seconds']:.2f} s ({least:.2f} to {most:.2f})"
+        yield f"`{row['model']}`", f"{row['mebibytes']:,.0f}", wait, f"{row['disk_seconds']:.2f} s"
+
+
+def read(name):
+    """The value in a JSON file of results/."""
+    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
+
+
+TABLES = {
+    "best per model": best_per_model,
+    "every run": every_run,
+    "full size": full_size,
+    "kill": kill,
+    "checkpoint cost": checkpoint_cost,
+}
 
 
 def markdown(rows):
@@ -103,7 +131,7 @@ def filled(text):
 
 def documents():
     """The files that hold tables."""
-    return [ROOT / "README.md", RESULTS / "README.md"]
+    return [ROOT / "README.md", ROOT / "docs" / "reliability.md", RESULTS / "README.md"]
 
 
 if __name__ == "__main__":

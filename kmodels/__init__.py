@@ -20,6 +20,7 @@ _HOMES = {
     "read": "kmodels.records",
     "InputError": "kmodels.errors",
     "RunError": "kmodels.errors",
+    "Interrupted": "kmodels.errors",
     "ARCHITECTURES": "kmodels.architectures",
 }
 _MODULES = ("callbacks", "backend", "config", "records")

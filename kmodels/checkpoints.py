@@ -27,7 +27,7 @@ ARRAYS = "arrays.safetensors"
 STATE = "state.json"
 KEPT = 2
 FORMAT = 1
-_UNFINISHED = ".writing"
+UNFINISHED = ".writing"
 _NAME = re.compile(r"epoch-(\d{4,})-step-(\d{6,})")
 # The safetensors format's names of NumPy's types.
 _TYPES = {
@@ -118,7 +118,7 @@ class Writer:
             RunError: this checkpoint, or the one before, can't be written. Older ones stay.
         """
         self.wait()
-        unfinished = self.folder / _UNFINISHED
+        unfinished = self.folder / UNFINISHED
         try:
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir(parents=True)

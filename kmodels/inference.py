@@ -64,13 +64,8 @@ def load(output_dir, backend_name=None):
     folder = Path(output_dir)
     if not (folder / records.WEIGHTS).is_file():
         raise InputError(f"{folder} holds no trained model: it has no {records.WEIGHTS}")
-    for name in (records.CONFIG, records.MODEL, records.TOKENIZER, records.WEIGHTS):
-        preset_files.check_file(folder, name)
-    config = RunConfig.from_json(records.read_json(folder / records.CONFIG))
-    config = config.resolved(config.backend)
-    description = records.read_object(folder / records.MODEL)
-    tokenizer = Tokenizer.load(folder / records.TOKENIZER)
-    label_names = _label_names(description, folder / records.MODEL)
+    config, description, tokenizer = _read(folder)
+    label_names = tuple(description["label_names"])
     least = _least_weights(config, len(label_names), tokenizer.vocabulary_size, description, folder / records.MODEL)
     weight_files.check([folder / records.WEIGHTS]).check_holds(*least, folder / records.MODEL)
     backend.choose(backend.resolve(backend_name))
@@ -78,16 +73,21 @@ def load(output_dir, backend_name=None):
         model = _build(config, len(label_names), tokenizer.vocabulary_size, description)
     except ValueError as error:
         reason = preset_files.reason_of(error)
-        raise InputError(f"{folder / records.CONFIG} must describe a model; none can be built: {reason}") from error
+        raise InputError(f"{folder} must describe a model that can be built; it doesn't: {reason}") from error
     weight_files.load(model, folder / records.WEIGHTS)
     return Classifier(model, tokenizer, label_names, config)
 
 
-def _label_names(description, path):
+def _read(folder):
+    """(RunConfig, the dict in model.json, Tokenizer) of a run."""
+    for name in (records.CONFIG, records.MODEL, records.TOKENIZER, records.WEIGHTS):
+        preset_files.check_file(folder, name)
+    config = RunConfig.from_json(records.read_json(folder / records.CONFIG))
+    description = records.read_object(folder / records.MODEL)
     names = description.get("label_names")
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise InputError(f"{path}: label_names must be a list of text; got {names!r:.80}")
-    return tuple(names)
+        raise InputError(f"{folder / records.MODEL}: label_names must be a list of text; got {names!r:.80}")
+    return config.resolved(config.backend), description, Tokenizer.load(folder / records.TOKENIZER)
 
 
 def _least_weights(config, num_classes, vocabulary_size, description, path):

@@ -204,6 +204,10 @@ def virtual_array(file, name, outside):
     file.create_virtual_dataset(name, layout)
 
 
+def escape(file, name, outside):
+    file["\x1b]0;title\x07"] = h5py.SoftLink("/")
+
+
 def _replace(**options):
     def change(file, name, outside):
         del file[name]
@@ -226,6 +230,7 @@ LINKS = {
 DISHONEST = {
     **LINKS,
     "soft link": soft_link,
+    "escape": escape,
     "objects": _replace(data=["pickle"] * 3, dtype=h5py.string_dtype()),
     "text": _replace(data=np.array([b"numbers"] * 3)),
     "record": _replace(data=np.zeros(3, [("a", "f4"), ("b", "f4")])),

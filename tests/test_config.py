@@ -30,7 +30,7 @@ from kmodels.errors import InputError
         ({"clip_norm": None}, "clip_norm must be a number; got None"),
         ({"monitor": "los"}, "monitor must be one of loss, accuracy; got 'los'; did you mean 'loss'?"),
         ({"pooling": "max"}, "pooling must be left out for textcnn; got 'max'"),
-        ({"model": "bilstm", "pooling": "pooler"}, "pooling must be one of last, mean, max for bilstm; got 'pooler'"),
+        ({"model": "bilstm", "pooling": "pooler"}, "pooling must be one of max, last, mean for bilstm; got 'pooler'"),
         ({"preset": "x"}, "preset is a setting of bert_base_pool, .*; textcnn has none"),
         ({"lora_rank": 4}, "lora_rank is a setting of bert_base_pool, "),
         ({"model": "roberta_pool", "word_dropout": 0.1}, "word_dropout is a setting of textcnn, bilstm; roberta_pool"),

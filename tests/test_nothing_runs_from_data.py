@@ -262,26 +262,16 @@ def test_no_other_file_is_opened(name, honest, tmp_path):
     assert str(honest) in done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("num_numbers", [7778, 2**28, 2**40, 2**61])
-def test_an_array_that_reaches_beyond_the_file_is_refused(num_numbers, honest):
+@pytest.mark.parametrize("num_numbers", [99_000, 2**28, 2**40, 2**61])
+def test_arrays_of_more_bytes_than_their_file_are_refused(num_numbers, honest):
     with h5py.File(honest, "r+") as file:
-        file["x"] = np.ones(7777, "float32")  # numbers that stand nowhere else in the file
+        file["x"] = np.ones(77_777, "float32")  # a number that stands nowhere else in the file
+        file["y"] = np.ones(55_555, "float32")
     weight_files.check([honest])
-    declare(honest, 7777, num_numbers)
-    declare(honest, 4 * 7777, 4 * num_numbers % 2**64)
+    declare(honest, 77_777, num_numbers)  # 99,000 would fit, if it were not for the other one
+    declare(honest, 4 * 77_777, 4 * num_numbers % 2**64)
     with little_memory():
         refused(lambda: weight_files.check([honest]), honest)
-
-
-def test_arrays_that_share_their_bytes_are_refused(honest):
-    with h5py.File(honest, "w") as file:
-        for number in range(50):
-            file[str(number)] = np.ones(1000, "float32")
-        offsets = [file[str(number)].id.get_offset() for number in range(50)]
-    weight_files.check([honest])
-    for offset in offsets[:-1]:
-        declare(honest, offset, offsets[-1])
-    refused(lambda: weight_files.check([honest]), honest)
 
 
 @pytest.mark.parametrize("size", [0, 8, 500, 2000])
@@ -444,7 +434,7 @@ def test_a_dishonest_safetensors_file_is_refused(name, preset_copy):
 
 @pytest.mark.backend
 @pytest.mark.parametrize("kind", READS)
-@pytest.mark.parametrize("shape", [(2**40, 0), (), (3,), (2, 2, 2)])
+@pytest.mark.parametrize("shape", [(2**62, 0), (), (3,), (2, 2, 2)])
 def test_a_tensor_of_another_shape_is_refused(kind, shape, preset_copy):
     folder = preset_copy(kind, "hugging_face")
     for name in ("word_embeddings", "position_embeddings", "token_type_embeddings"):
@@ -480,6 +470,17 @@ def test_a_preset_larger_than_its_weights_is_refused_before_memory_is_taken(size
 
 
 @pytest.mark.backend
+@pytest.mark.parametrize(("kind", "format"), FORMATS)
+def test_many_tiny_layers_that_the_weights_do_not_have_are_refused(kind, format, preset_copy):
+    folder = preset_copy(kind, format)
+    for name in ("num_heads", "hidden_dim", "intermediate_dim", "num_layers"):
+        place = ("config", name) if format == "keras" else (attacks.HUGGING_FACE_NAMES[name],)
+        put(folder / "config.json", place, 4_000 if name == "num_layers" else 1)
+    with little_memory():
+        refused(lambda: load(folder, kind), folder)
+
+
+@pytest.mark.backend
 @pytest.mark.parametrize("size", [10**5, 10**12])
 def test_a_run_larger_than_its_weights_is_refused_before_memory_is_taken(size, run_copy):
     folder = run_copy("bert_base_pool")
@@ -487,15 +488,15 @@ def test_a_run_larger_than_its_weights_is_refused_before_memory_is_taken(size, r
         with kept(folder / "model.json") as path, little_memory():
             put(path, ("backbone", "config", name), size)
             refused(lambda: kmodels.load(folder), folder)
+    put(folder / "model.json", ("label_names",), ["x"] * 10**5)
+    with little_memory():
+        refused(lambda: kmodels.load(folder), folder)
     folder = run_copy("textcnn")
     changes = {"embedding_dim": size, "num_filters": size, "kernel_sizes": [2, size]}
     for name, value in [*changes.items(), ("kernel_sizes", list(range(1, 10**4)))]:
         with kept(folder / "config.json") as path, little_memory():
             put(path, (name,), value)
             refused(lambda: kmodels.load(folder), folder)
-    put(folder / "model.json", ("label_names",), ["x"] * 10**5)
-    with little_memory():
-        refused(lambda: kmodels.load(folder), folder)
 
 
 @pytest.mark.backend
@@ -583,12 +584,12 @@ def test_a_tokenizer_is_read_or_refused_whatever_its_json_holds(format, kind, pr
     from kmodels.models import presets
 
     folder = preset_copy(kind, format)
-    tokens = {"0": {"content": "[PAD]"}}
+    more = {"added_tokens_decoder": {"0": {"content": "[PAD]"}}, "strip_accents": None, "add_prefix_space": False}
     for name in JSON_FILES[format][1:]:
         with kept(folder / name) as path:
             path.parent.mkdir(parents=True, exist_ok=True)
             good = json.loads(path.read_text()) if path.exists() else {"<mask>": 3}
-            good |= {"added_tokens_decoder": tokens} if name == "tokenizer_config.json" else {}
+            good |= more if name == "tokenizer_config.json" else {}
             for place in places({key: value for key, value in good.items() if key not in STAGES}):
                 for value in HOSTILE:
                     path.write_text(json.dumps(good if place else value))
@@ -602,14 +603,33 @@ def test_an_encoder_is_read_or_refused_whatever_its_json_holds(format, preset_co
     from kmodels.models import presets
 
     folder = preset_copy("bert", format)
-    names = {"keras": [("config", name) for name in (*SIZES, "num_segments")]}.get(format)
-    names = names or [(name,) for name in (*attacks.HUGGING_FACE_NAMES.values(), "type_vocab_size", "is_decoder")]
-    names += [("hidden_act",), ("layer_norm_eps",)] if format == "hugging_face" else []
-    for place in [*names, ("model_type",), ("registered_name",), ("class_name",), ("config",)]:
+    keras = [("config",), ("class_name",), ("registered_name",), *(("config", name) for name in SIZES)]
+    names = [*attacks.HUGGING_FACE_NAMES.values(), "type_vocab_size", "hidden_act", "layer_norm_eps", "is_decoder"]
+    for place in keras if format == "keras" else [("model_type",), *((name,) for name in names)]:
         for value in HOSTILE:
             with kept(folder / "config.json") as path:
                 put(path, place, value)
                 attempt(lambda: presets.load_backbone(str(folder), "wordpiece", 0.1))
+
+
+@pytest.mark.backend
+def test_a_run_is_read_or_refused_whatever_its_json_holds(run_copy):
+    folder = run_copy("bert_base_pool")
+    inside = [("backbone",), ("backbone", "class"), ("backbone", "config"), ("backbone", "variant")]
+    for place in [("label_names",), *inside, ("backbone", "config", "dropout"), ("backbone", "config", "num_heads")]:
+        for value in HOSTILE:
+            with kept(folder / "model.json") as path:
+                put(path, place, value)
+                attempt(lambda: kmodels.load(folder))
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("change", [{"precision": "auto"}, {"kernel_sizes": [2, 2]}, {"embedding_dim": None}])
+def test_settings_that_no_run_has_are_refused(change, run_copy):
+    folder = run_copy("textcnn")
+    for name, value in change.items():
+        put(folder / "config.json", (name,), value)
+    refused(lambda: kmodels.load(folder), folder)
 
 
 # SST-2's archive

@@ -1,20 +1,16 @@
 """Interrupted runs end in the same bits as uninterrupted ones, on the chosen backend, dropout on."""
 
-import json
 import random
 
-import h5py
 import pytest
-import safetensors.numpy
 
 import kmodels
+from benchmarks.kill import bits
 from kmodels import checkpoints, records
 from kmodels.architectures import ARCHITECTURES
 from tests.reviews import tiny_settings
 
 pytestmark = pytest.mark.backend
-
-TIMES = {"epoch_seconds", "training_duration", "samples_per_second", "tokens_per_second", "compile_seconds"}
 
 
 class Killed(BaseException):
@@ -34,28 +30,6 @@ def kill_at(epoch, step):
                 raise Killed
 
     return Kill()
-
-
-def kept(folder):
-    """All that a run leaves, its times and memory aside, with every bit of its state."""
-    newest = checkpoints.newest(folder, pytest.fail)
-    arrays = safetensors.numpy.load_file(newest.path / checkpoints.ARRAYS)
-    history = [json.loads(line) for line in (folder / records.HISTORY).read_text().splitlines()]
-    metrics = records.read_json(folder / records.METRICS)
-    return {
-        "arrays": {name: array.tobytes() for name, array in arrays.items()},
-        "place": (newest.epoch, newest.step),
-        "history": [{name: value for name, value in line.items() if name not in TIMES} for line in history],
-        "metrics": {name: value for name, value in metrics.items() if name not in TIMES and "memory" not in name},
-        "weights": weights(folder / records.WEIGHTS),
-    }
-
-
-def weights(path):
-    found = {}
-    with h5py.File(path) as file:
-        file.visititems(lambda name, item: found.update({name: item[()].tobytes()}) if hasattr(item, "shape") else None)
-    return found
 
 
 @pytest.fixture
@@ -83,7 +57,7 @@ def test_a_run_killed_at_any_step_ends_in_the_same_bits(train, model, tmp_path):
     train("whole", model, **settings)
     places = sorted(random.Random(model).sample([(epoch, step) for epoch in range(2) for step in range(6)], 2))
     train_with_kills(train, places, model, **settings)
-    assert kept(tmp_path / "killed") == kept(tmp_path / "whole")
+    assert bits(tmp_path / "killed") == bits(tmp_path / "whole")
 
 
 @pytest.mark.parametrize(
@@ -100,31 +74,31 @@ def test_a_run_killed_at_any_step_ends_in_the_same_bits(train, model, tmp_path):
 def test_every_recipe_goes_on_in_the_same_bits(train, settings, tmp_path):
     train("whole", **settings)
     train_with_kills(train, [(0, 3), (1, 1)], **settings)
-    assert kept(tmp_path / "killed") == kept(tmp_path / "whole")
+    assert bits(tmp_path / "killed") == bits(tmp_path / "whole")
 
 
 def test_low_rank_updates_and_frozen_layers_go_on_without_their_preset(train, tmp_path):
     settings = {"lora_rank": 2, "frozen_layers": 1}
     train("whole", "bert_base_pool", **settings)
     train_with_kills(train, [(1, 2)], "bert_base_pool", **settings)
-    assert kept(tmp_path / "killed") == kept(tmp_path / "whole")
+    assert bits(tmp_path / "killed") == bits(tmp_path / "whole")
 
 
 def test_a_run_killed_before_its_record_is_written_only_writes_the_record(train, tmp_path):
     train("killed")
-    whole = kept(tmp_path / "killed")
+    whole = bits(tmp_path / "killed")
     (tmp_path / "killed" / records.METRICS).unlink()
     train("killed", callbacks=[kill_at(0, 0), kill_at(2, 0)])
-    assert kept(tmp_path / "killed") == whole
+    assert bits(tmp_path / "killed") == whole
 
 
 def test_a_run_that_patience_ended_stays_ended(train, tmp_path):
     settings = {"patience": 1, "learning_rate": 0.5, "epochs": 30}
     record = train("killed", **settings)
-    whole = kept(tmp_path / "killed")
+    whole = bits(tmp_path / "killed")
     (tmp_path / "killed" / records.METRICS).unlink()
     assert train("killed", **settings)["epoch"] == record["epoch"] < 29
-    assert kept(tmp_path / "killed") == whole
+    assert bits(tmp_path / "killed") == whole
 
 
 def test_more_epochs_continue_a_finished_run(train, tmp_path):
@@ -133,7 +107,7 @@ def test_more_epochs_continue_a_finished_run(train, tmp_path):
     longer = train("longer", epochs=3, schedule="constant")
     assert [line["epoch"] for line in longer.history] == [0, 1, 2]
     assert longer.config["epochs"] == 3
-    assert kept(tmp_path / "longer") == kept(tmp_path / "whole")
+    assert bits(tmp_path / "longer") == bits(tmp_path / "whole")
 
 
 def test_other_settings_are_refused_with_what_differs_and_what_may(train, tmp_path):
@@ -160,7 +134,7 @@ def test_overwrite_begins_anew(train, tmp_path):
         train("killed", callbacks=[kill_at(1, 1)])
     train("killed", overwrite=True)
     train("whole")
-    assert kept(tmp_path / "killed") == kept(tmp_path / "whole")
+    assert bits(tmp_path / "killed") == bits(tmp_path / "whole")
 
 
 def test_a_folder_that_was_only_begun_is_begun_again(train, tmp_path):
@@ -169,7 +143,7 @@ def test_a_folder_that_was_only_begun_is_begun_again(train, tmp_path):
     for name in (records.TOKENIZER, records.ENVIRONMENT, ".config.json.new"):
         (tmp_path / "begun" / name).write_text("{")
     train("begun")
-    assert kept(tmp_path / "begun") == kept(tmp_path / "whole")
+    assert bits(tmp_path / "begun") == bits(tmp_path / "whole")
 
 
 def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_used(train, tmp_path, capsys):
@@ -182,7 +156,7 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_used(train, tmp_
     said = capsys.readouterr().err
     assert f"{arrays.parent} is damaged" in said
     assert "from epoch 1, step 3" in said
-    assert kept(tmp_path / "killed") == kept(tmp_path / "whole")
+    assert bits(tmp_path / "killed") == bits(tmp_path / "whole")
 
 
 def test_users_callbacks_may_keep_a_state(train):

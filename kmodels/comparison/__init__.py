@@ -1,0 +1,1 @@
+"""Runs beside each other: statistics over seeds and sentences."""

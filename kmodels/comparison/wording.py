@@ -1,0 +1,164 @@
+"""Figures in words: numbers with as many digits as they are worth, and the answer in a few sentences."""
+
+MISSING = "–"
+MINUS = "−"
+
+
+def accuracy(value):
+    """0.8393: four digits, as a few hundred sentences resolve."""
+    return MISSING if value is None else f"{value:.4f}"
+
+
+def difference(value, digits=4):
+    """+0.0040 or −0.0040."""
+    return MISSING if value is None else f"{value:+.{digits}f}".replace("-", MINUS)
+
+
+def interval(low, high):
+    """0.8107 to 0.8393; a dash where there is none."""
+    return MISSING if low is None or high is None else f"{accuracy(low)} to {accuracy(high)}".replace("-", MINUS)
+
+
+def p_value(value):
+    """Two digits, and none below 0.001."""
+    if value is None:
+        return MISSING
+    return "< 0.001" if value < 0.001 else f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
+
+
+def count(value):
+    """2,891; two digits of what is below 10."""
+    if value is None:
+        return MISSING
+    if abs(value) >= 1e9:
+        return f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 10 or value == int(value) else f"{value:.2g}"
+
+
+def percent(fraction):
+    """31 %; 3.1 % below ten."""
+    if fraction is None:
+        return MISSING
+    return f"{100 * fraction:.0f} %" if fraction >= 0.1 else f"{100 * fraction:.2g} %"
+
+
+def duration(seconds):
+    """45 s, 3 min 57 s, 4 h 3 min: the two largest units."""
+    if seconds is None:
+        return MISSING
+    if seconds < 59.95:
+        return f"{seconds:.3g} s"
+    if round(seconds) < 3600:
+        return _two(round(seconds), 60, "min", "s")
+    if round(seconds / 60) < 48 * 60:
+        return _two(round(seconds / 60), 60, "h", "min")
+    days = seconds / 86400
+    return f"{days:,.1f} d" if days < 1e6 else f"{days:.1e} d"
+
+
+def _two(value, size, large, small):
+    """192, 60, "min", "s" as "3 min 12 s"."""
+    whole, rest = divmod(value, size)
+    return f"{whole} {large} {rest} {small}" if rest else f"{whole} {large}"
+
+
+def spread(figure, say):
+    """A figure over runs: its mean, ± its standard deviation where there is one."""
+    if figure is None:
+        return MISSING
+    deviation = figure["standard_deviation"]
+    return say(figure["mean"]) if deviation is None else f"{say(figure['mean'])} ± {say(deviation)}"
+
+
+def several(number, noun):
+    """1 run, 3 runs."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def listed(names, at_most=4):
+    """a, b and c; a number where there are more than `at_most`."""
+    names = list(names)
+    if len(names) > at_most:
+        return f"{len(names)} others"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def ranked(groups):
+    """Groups by their mean accuracy, the best first; those without one last, then by name."""
+    return sorted(groups, key=lambda group: (-mean(group, "accuracy", -1.0), group["name"]))
+
+
+def mean(group, figure, otherwise=None):
+    """The mean of a group's figure, or `otherwise` where it was not measured."""
+    return otherwise if group[figure] is None else group[figure]["mean"]
+
+
+def standings(comparison):
+    """How each group stands against the best: {name: "best" | a verdict of schema.VERDICTS}, where they were paired."""
+    best = ranked(comparison["groups"])[0]["name"] if comparison["groups"] else None
+    turned = {"better": "worse", "worse": "better"}
+    found = {best: "best"}
+    for pair in comparison["pairs"]:
+        if pair["b"] == best:
+            found[pair["a"]] = pair["verdict"]
+        elif pair["a"] == best:
+            found[pair["b"]] = turned.get(pair["verdict"], pair["verdict"])
+    return found | {best: "best"}
+
+
+def answer(comparison):
+    """What was found, from the figures: [sentence, …], two or three of them."""
+    groups = [group for group in ranked(comparison["groups"]) if group["accuracy"]]
+    if not groups:
+        return ["No run has finished, so there is no accuracy to compare yet."]
+    best = groups[0]
+    if len(groups) == 1:
+        return [f"{_opening(best, 'is the only one with a finished run: its validation accuracy is')}."]
+    standing = standings(comparison)
+    peers = [group for group in groups[1:] if standing.get(group["name"]) == "no difference shown"]
+    sentences = [
+        f"{_opening(best, 'has the highest mean validation accuracy,')}.",
+        _against(standing, [group["name"] for group in groups[1:]]),
+        _for_its_cost(best, peers),
+    ]
+    return [sentence for sentence in sentences if sentence]
+
+
+def _opening(group, says):
+    figure = group["accuracy"]
+    runs = "in one run" if figure["count"] == 1 else f"over {several(figure['count'], 'run')}"
+    return f"{group['name']} {says} {spread(figure, accuracy)} {runs}"
+
+
+def _against(standing, names):
+    """How the others stand against the best."""
+    equal = [name for name in names if standing.get(name) == "no difference shown"]
+    worse = [name for name in names if standing.get(name) == "worse"]
+    unknown = [name for name in names if name not in standing]
+    parts = []
+    if equal:
+        parts.append(f"no difference from it is shown for {listed(equal)}")
+    if worse:
+        parts.append(f"{listed(worse)} {'is' if len(worse) == 1 else 'are'} shown to be worse")
+    if unknown:
+        parts.append(f"{listed(unknown)} {'was' if len(unknown) == 1 else 'were'} not tested against it")
+    text = "; ".join(parts)
+    # A name keeps its case; a phrase begins the sentence.
+    return f"{text[0].upper() if equal else text[:1]}{text[1:]}." if text else ""
+
+
+def _for_its_cost(best, peers):
+    """The cheapest of those that are not shown to be worse than the best."""
+    timed = [group for group in [best, *peers] if group["training_seconds"]]
+    if best not in timed:
+        return ""
+    cheapest = min(timed, key=lambda group: group["training_seconds"]["mean"])
+    seconds, least = best["training_seconds"]["mean"], cheapest["training_seconds"]["mean"]
+    if cheapest is best:
+        rest = " and the quickest to train of these" if peers else ""
+        return f"It trained in {duration(seconds)}{rest and ','}{rest}."
+    factor = f" ({seconds / least:.1f} times as long)" if least > 0 and seconds / least >= 1.05 else ""
+    return (
+        f"For its cost, {cheapest['name']} is the best: it trained in {duration(least)}, "
+        f"{best['name']} in {duration(seconds)}{factor}."
+    )
