@@ -64,6 +64,11 @@ class Checkpoint:
         path = self.path / records.WEIGHTS
         return path if path.is_file() else None
 
+    @property
+    def num_bytes(self):
+        """The size of the file of arrays."""
+        return (self.path / ARRAYS).stat().st_size
+
     def read(self, expected):
         """The arrays, if they are those of a model of this shape.
 
@@ -192,7 +197,7 @@ def newest(folder, say):
     for path in paths:
         try:
             found = _read_state(path)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             say(f"the checkpoint {path} is damaged ({error}); taking the one before")
             damaged.append(path)
             continue

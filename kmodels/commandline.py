@@ -84,12 +84,21 @@ def run(main, argv):
     Returns:
         The process's exit status.
     """
-    try:
+
+    def call():
         config = parse(argv)
         if config is None:
             print(help_text(), end="")
         else:
             main(config)
+
+    return exit_status(call)
+
+
+def exit_status(call):
+    """Calls a function without arguments, and says in one line what went wrong. Returns the process's exit status."""
+    try:
+        call()
     except InputError as error:
         return _say(error, WRONG_INPUT)
     except RunError as error:

@@ -130,6 +130,12 @@ class RunConfig:
     checkpoint_seconds: float = setting(
         300.0, "Output", "save the whole state this often inside an epoch; 0: only at epochs' ends", least=0
     )
+    save_predictions: bool = setting(
+        False, "Output", "at the end, write the best epoch's probabilities for every validation sentence"
+    )
+    measure_peak: bool = setting(
+        False, "Output", "at the end, measure how fast this device multiplies matrices, and what part training reached"
+    )
     tensorboard: bool = setting(False, "Output", "write TensorBoard logs into the run's folder")
 
     def __post_init__(self):
@@ -211,7 +217,7 @@ class RunConfig:
 
 
 # Where a run is written, how often it is saved, and what is done about an older one there, make it no other run.
-_NOT_THE_RUN = ("output_dir", "overwrite", "checkpoint_seconds", "tensorboard")
+_NOT_THE_RUN = ("output_dir", "overwrite", "checkpoint_seconds", "save_predictions", "measure_peak", "tensorboard")
 # An unfinished run may go on with other values of these: epochs only upwards; of data, another place of the same data.
 MAY_CHANGE = ("backend", "epochs", "patience", "data_dir", "train_file", "validation_file")
 

@@ -2,12 +2,14 @@
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from kmodels import records
 from kmodels.data import datasets, tokenizers
 from kmodels.data.batching import Batches, bucket_lengths, default_num_buckets
+from kmodels.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -46,17 +48,20 @@ def load_dataset(config):
     )
 
 
-def build(config, dataset, folder=None):
+def build(config, dataset, checkpoint=None):
     """(Corpus, KerasHub encoder or None): sentences to token ids, and the encoder that knows these ids.
 
     Args:
         config: kmodels.config.RunConfig, resolved.
         dataset: kmodels.data.datasets.Dataset.
-        folder: of a run that goes on, whose tokenizer and encoder are then taken; None for a new one.
+        checkpoint: kmodels.checkpoints.Checkpoint of a run that goes on, whose tokenizer and encoder are then taken.
+
+    Raises:
+        InputError: the preset can't be read, or the run's folder describes another encoder than its checkpoint holds.
     """
     train = dataset.train
     texts, labels = train.texts[: config.max_train_examples], train.labels[: config.max_train_examples]
-    tokenizer, backbone = _known_tokens(config, folder) if folder else _new_tokens(config, texts)
+    tokenizer, backbone = _known_tokens(config, checkpoint) if checkpoint else _new_tokens(config, texts)
     training = tokenizer.encode(texts, config.max_length)
     validation = tokenizer.encode(dataset.validation.texts, config.max_length)
     num_buckets = config.num_buckets or default_num_buckets(-(-len(texts) // config.batch_size))
@@ -80,14 +85,20 @@ def _new_tokens(config, texts):
     return presets.load(config, texts)
 
 
-def _known_tokens(config, folder):
-    """(Tokenizer, encoder or None) of the run in a folder; its preset may be gone."""
+def _known_tokens(config, checkpoint):
+    """(Tokenizer, encoder or None) of a run that goes on; its preset may be gone."""
+    folder = Path(config.output_dir)
     tokenizer = tokenizers.Tokenizer.load(folder / records.TOKENIZER)
     if not config.architecture.is_encoder:
         return tokenizer, None
-    from kmodels.models import presets
+    from kmodels.models import encoder_sizes, presets
 
-    return tokenizer, presets.restore(config, records.read_json(folder / records.MODEL)["backbone"])
+    path = folder / records.MODEL
+    description = records.read_object(path).get("backbone")
+    _, num_numbers = encoder_sizes.least_weights(encoder_sizes.of_description(description, path))
+    if checkpoint.num_bytes < 4 * num_numbers:
+        raise InputError(f"{path} describes a larger encoder than {checkpoint.path} holds")
+    return tokenizer, presets.restore(config, description)
 
 
 def describe(corpus, backbone):

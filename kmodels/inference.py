@@ -12,6 +12,7 @@ from kmodels.data.batching import Batches, bucket_lengths
 from kmodels.data.tokenizers import Tokenizer
 from kmodels.errors import InputError
 from kmodels.models import encoder_sizes, preset_files, weight_files
+from kmodels.prediction import probabilities
 
 MOST_ROWS = 1024  # of a batch, which config.json may want larger than memory
 
@@ -37,14 +38,8 @@ class Classifier:
         tokenized = self.tokenizer.encode(texts, self.config.max_length)
         buckets = bucket_lengths(tokenized.lengths, self.config.num_buckets or 1)
         batch_size = min(self.config.batch_size or 1, MOST_ROWS)
-        numbers = np.arange(len(texts))
-        batches = Batches(tokenized, numbers, buckets, batch_size, self.tokenizer.padding_id)
-        probabilities = np.zeros((len(texts), len(self.label_names)), np.float32)
-        for inputs, rows, weights in batches.iterate():
-            logits = np.asarray(self.model.predict_on_batch(inputs), np.float32)
-            real = weights > 0
-            probabilities[rows[real]] = _softmax(logits[real])
-        return probabilities
+        labels = np.zeros(len(texts), np.int32)
+        return probabilities(self.model, Batches(tokenized, labels, buckets, batch_size, self.tokenizer.padding_id))
 
     def predict(self, texts):
         """The name of the likeliest class of each text: [str, …] → [str, …]."""
@@ -118,8 +113,3 @@ def _build(config, num_classes, vocabulary_size, description):
 
         encoder = presets.from_description(description["backbone"])
     return models.build(config, num_classes, vocabulary_size, encoder)
-
-
-def _softmax(logits):
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)

@@ -17,11 +17,12 @@ TOKENIZER = "tokenizer.json"
 WEIGHTS = "best.weights.h5"
 HISTORY = "history.jsonl"
 METRICS = "metrics.json"
+PREDICTIONS = "validation_predictions.json"
 TENSORBOARD = "tensorboard"
 CHECKPOINTS = "checkpoints"
 # All that a run leaves, and so all that --overwrite removes.
 FOLDERS = (TENSORBOARD, CHECKPOINTS)
-FILES = (CONFIG, ENVIRONMENT, MODEL, TOKENIZER, WEIGHTS, HISTORY, METRICS)
+FILES = (CONFIG, ENVIRONMENT, MODEL, TOKENIZER, WEIGHTS, HISTORY, PREDICTIONS, METRICS)
 
 MEBIBYTE = 2**20
 

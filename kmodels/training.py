@@ -73,7 +73,7 @@ def _run(found, dataset, callbacks, held):
     if config.precision == "auto":
         config = replace(config, precision=framework.precision(config.architecture.is_encoder))
     keras.config.set_dtype_policy(config.precision)
-    texts, backbone = corpus.build(config, dataset, folder if checkpoint else None)
+    texts, backbone = corpus.build(config, dataset, checkpoint)
     config = replace(config, num_buckets=config.num_buckets or len(texts.training.buckets))
     description = corpus.describe(texts, backbone)
     model = models.build(config, len(texts.label_names), texts.tokenizer.vocabulary_size, backbone)
@@ -89,8 +89,27 @@ def _run(found, dataset, callbacks, held):
         run_folder.begin(folder, config, environment, description, texts.tokenizer)
     ended = checkpoint is not None and checkpoint.state["ended"] and not found.longer
     metrics = loop.fit(model, config, texts, folder, facts, callbacks, checkpoint, ended)
+    metrics |= _after_training(model, config, texts, folder, metrics)
     records.write_json(folder / records.METRICS, metrics)
     return records.read(folder)
+
+
+def _after_training(model, config, texts, folder, metrics):
+    """What is asked for beside training. Returns more figures: {name: value}."""
+    from kmodels import peak, prediction
+
+    if config.save_predictions and (folder / records.WEIGHTS).is_file():
+        model.load_weights(folder / records.WEIGHTS)
+        probabilities = prediction.probabilities(model, texts.validation)
+        content = {
+            "label_names": list(texts.label_names),
+            "labels": texts.validation.labels.tolist(),
+            "probabilities": [[round(float(value), 6) for value in row] for row in probabilities],
+        }
+        records.write_json(folder / records.PREDICTIONS, content)
+    if not config.measure_peak:
+        return {}
+    return peak.figures(model, metrics.get("tokens_per_second"), texts.training.tokenized.lengths)
 
 
 def _last_checkpoint(folder):

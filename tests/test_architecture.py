@@ -22,15 +22,17 @@ LEVELS = [
         "kmodels",
     },
     {"kmodels.data", "kmodels.checkpoints", "kmodels.locks", "kmodels.run_folder"},
+    {"kmodels.comparison"},  # starts runs as processes and reads their records
     {"kmodels.layers", "kmodels.models", "kmodels.losses"},
     {"kmodels.backends", "kmodels.optimizers", "kmodels.callbacks"},
-    {"kmodels.training", "kmodels.corpus", "kmodels.loop", "kmodels.inference"},
-    {"kmodels.commandline", "train"},
+    {"kmodels.training", "kmodels.corpus", "kmodels.loop", "kmodels.inference", "kmodels.prediction", "kmodels.peak"},
+    {"kmodels.commandline", "kmodels.cli", "kmodels.__main__", "train"},
 ]
 # What the lower levels may import from outside, besides the standard library.
 OUTSIDE = [
     set(),
     {"numpy", "tokenizers", "rich", "safetensors", "psutil"},
+    {"numpy", "psutil", "jinja2", "markupsafe"},
     {"numpy", "keras", "keras_hub", "h5py", "safetensors", "huggingface_hub", "kagglehub"},
     {"numpy", "keras", "psutil", "pynvml", "rich", "tensorboard"},
     {"numpy", "keras"},

@@ -129,6 +129,17 @@ def test_other_data_under_the_same_names_is_refused(train, tmp_path, review_file
         train("killed")
 
 
+def test_an_encoder_that_the_checkpoint_cannot_hold_is_refused_before_memory_is_taken(train, tmp_path):
+    with pytest.raises(Killed):
+        train("killed", "bert_base_pool", callbacks=[kill_at(0, 1)])
+    path = tmp_path / "killed" / records.MODEL
+    description = records.read_json(path)
+    description["backbone"]["config"]["vocabulary_size"] = 10**12
+    records.write_json(path, description)
+    with pytest.raises(kmodels.InputError, match="describes a larger encoder"):
+        train("killed", "bert_base_pool")
+
+
 def test_overwrite_begins_anew(train, tmp_path):
     with pytest.raises(Killed):
         train("killed", callbacks=[kill_at(1, 1)])

@@ -48,19 +48,20 @@ class Axis:
 
 def accuracy_axis(values, intervals, start, end):
     """An axis for accuracies, cut off at 0 and 1. Long intervals stretch it, but not so far that the values merge."""
-    low, high = _padded(*_span(values), 0.01)
-    reach = max(high - low, 0.02)
-    low = max(min([low, *(low for low, _ in intervals)]), low - reach, 0.0)
-    high = min(max([high, *(high for _, high in intervals)]), high + reach, 1.0)
-    return linear(max(low, 0.0), min(high, 1.0), start, end, _decimal)
+    low, high = _padded(_span(values), 0.01)
+    low, high = _reaching(low, high, intervals, 0.02)
+    low, high = max(low, 0.0), min(high, 1.0)
+    return linear(low, high, start, end, _decimal)
 
 
-def cost_axis(values, start, end, time=False):
-    """An axis for times or sizes: logarithmic where they span more than 10 ×, else from 0."""
+def cost_axis(values, intervals, start, end, time=False):
+    """An axis for times or sizes: logarithmic where they span more than 10 ×, else from 0 unless they are close."""
     low, high = _span(values)
     if low > 0 and high / low > WIDE:
-        return logarithmic(low / 1.15, high * 1.15, start, end, time)
-    return (_linear_time if time else linear)(0.0, high * 1.08 or 1.0, start, end)
+        return logarithmic(low / 1.3, high * 1.3, start, end, time)
+    margin = max(0.12 * (high - low), 0.02 * high)
+    low, high = _reaching(low - margin, high + margin, intervals, 0.0)
+    return (_linear_time if time else linear)(low if low > 0.5 * high else 0.0, high or 1.0, start, end)
 
 
 def loss_axis(values, start, end):
@@ -68,7 +69,8 @@ def loss_axis(values, start, end):
     low, high = _span(values)
     if low > 0 and high / low > WIDE:
         return logarithmic(low / 1.15, high * 1.15, start, end)
-    return linear(*_padded(low, high, 0.05), start, end)
+    low, high = _padded((low, high), 0.05)
+    return linear(low, high, start, end)
 
 
 def epoch_axis(epochs, start, end):
@@ -85,7 +87,7 @@ def linear(low, high, start, end, label=None):
     Args:
         label: (value, step) → text; numbers with thousands separators unless told.
     """
-    step = _nice_step(high - low, 5)
+    step = _nice_step(high - low, 6)
     ticks = tuple((value, (label or _size)(value, step)) for value in _multiples(low, high, step))
     return Axis(low, high, start, end, False, ticks)
 
@@ -108,10 +110,18 @@ def _span(values):
     return (min(values), max(values)) if values else (0.0, 1.0)
 
 
-def _padded(low, high, least):
+def _padded(span, least):
     """A span with a margin, and never of no length."""
+    low, high = span
     margin = max(0.06 * (high - low), least * max(abs(low), abs(high)), least * 1e-6)
     return low - margin, high + margin
+
+
+def _reaching(low, high, intervals, least):
+    """A span stretched to hold intervals, to three times its length at most."""
+    reach = max(high - low, least)
+    ends = [end for interval in intervals for end in interval]
+    return max(min([low, *ends]), low - reach), min(max([high, *ends]), high + reach)
 
 
 def _nice_step(span, count):
@@ -155,7 +165,7 @@ def _thinned(fine, coarse):
 def _linear_time(low, high, start, end):
     """A linear axis of time, in the unit that suits its end."""
     size, unit = next((size, unit) for size, unit, least in UNITS if high >= least)
-    step = _nice_step((high - low) / size, 5)
+    step = _nice_step((high - low) / size, 6)
     ticks = tuple((value * size, f"{_size(value, step)} {unit}") for value in _multiples(low / size, high / size, step))
     return Axis(low, high, start, end, False, ticks)
 

@@ -4,6 +4,7 @@ from statistics import fmean
 
 from kmodels.comparison import axes, wording
 from kmodels.comparison.drawing import (
+    BOLD_SIZE,
     LEFT,
     RIGHT,
     WIDTH,
@@ -19,7 +20,7 @@ from kmodels.comparison.drawing import (
     text,
 )
 from kmodels.comparison.drawing import element as drawn
-from kmodels.comparison.series import models, series, shown
+from kmodels.comparison.series import families, series, shown
 
 MARKED_POINTS = 12
 
@@ -43,11 +44,11 @@ def curves(comparison, figure, over):
     title = f"{label.capitalize()} over {over}"
     panels = {
         model: groups
-        for model, groups in models(comparison).items()
+        for model, groups in families(comparison).items()
         if any(any(lines[group["name"]]) for group in groups)
     }
     signs, top = legend(shown([group for groups in panels.values() for group in groups], numbers, names), 32)
-    body, top = [text(8, 14, title, "title"), *signs], top + 26
+    body, top = [text(0, 14, title, "title"), *signs], top + 34
     for model, groups in panels.items():
         body += _panel(
             model,
@@ -58,13 +59,13 @@ def curves(comparison, figure, over):
             over,
         )
         top += 166
-    body.append(text(RIGHT, top + 8, _over_label(points, over), "muted", "end"))
+    body.append(text(RIGHT, top - 6, _over_label(points, over), "muted", "end"))
     description = (
         f"The {label} after each epoch, over {over}, in {wording.several(len(panels), 'panel')}: "
         f"{', '.join(panels)}. Thin lines are runs, thick ones the mean of a group's finished runs."
     )
     name = f"{figure.partition('_')[2]}-over-{over}"
-    drawing = svg(name, title, description, body, height=top + 16)
+    drawing = svg(name, title, description, body, height=top + 2)
     return Plot(name, title, description, drawing, *_curve_table(comparison, runs, lines, label, over))
 
 
@@ -104,7 +105,7 @@ def _panel(model, drawn_series, points, top, figure, over):
         if figure.endswith("accuracy")
         else axes.loss_axis(values, bottom, top + 22)
     )
-    body = [text(8, top + 10, shortened(model, WIDTH - 16), "panel"), *frame(x_axis, y_axis)]
+    body = [text(0, top + 10, shortened(model, WIDTH, BOLD_SIZE), "panel"), *frame(x_axis, y_axis)]
     for number, runs, mean in drawn_series:
         thick = [(x_axis(x), y_axis(y)) for x, y in mean.values()]
         thin = [[(x_axis(x), y_axis(y)) for x, y in curve.values()] for curve in runs if len(runs) > 1 or not mean]
@@ -119,7 +120,7 @@ def _panel(model, drawn_series, points, top, figure, over):
 def _over_axis(points, over):
     positions = [x for x, _ in points]
     if over == "time":
-        return axes.cost_axis(positions, LEFT, RIGHT, time=True)
+        return axes.cost_axis(positions, [], LEFT, RIGHT, time=True)
     return axes.epoch_axis(positions, LEFT, RIGHT)
 
 
@@ -129,11 +130,16 @@ def _over_label(points, over):
 
 
 def _curve_table(comparison, runs, lines, label, over):
-    """The means as a table: (heading, rows)."""
+    """The curves as a table: (heading, rows). The mean of a group's finished runs, and each run that did not finish."""
     rows = []
     for group in wording.ranked(comparison["groups"]):
-        _, means = _means(group, runs, lines)
-        for epoch, (x, y) in means.items():
-            time = [wording.duration(x)] if over == "time" else []
-            rows.append((group["name"], str(epoch), *time, f"{y:.4f}" if abs(y) < 1e6 else f"{y:.3g}"))
-    return ("group", "epoch, from 0", *(["time"] if over == "time" else []), f"mean {label}"), rows
+        stopped = [
+            (name, curve)
+            for name, curve in zip(group["runs"], lines[group["name"]])
+            if runs[name]["status"] != "finished"
+        ]
+        for name, curve in [(group["name"], _means(group, runs, lines)[1]), *stopped]:
+            for epoch, (x, y) in curve.items():
+                time = [wording.duration(x)] if over == "time" else []
+                rows.append((name, str(epoch), *time, f"{y:.4f}" if abs(y) < 1e6 else f"{y:.3g}"))
+    return ("group or run", "epoch, from 0", *(["time"] if over == "time" else []), label), rows

@@ -1,11 +1,12 @@
 """SVG: elements, marks, and labels that keep out of each other's way. Every drawing has a title and a description.
 
-A drawing is 360 units wide, so that its text of 11 or 12 units can be read on a screen of 320 pixels. Colours come from
+A drawing is 360 units wide, so that its text of 12 units can be read on a screen of 320 pixels. Colours come from
 the classes in templates/plot.css, which know a light and a dark scheme.
 """
 
 import html
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +15,15 @@ from pathlib import Path
 
 WIDTH = 360
 # Where the axes of a plot begin and end.
-LEFT, RIGHT = 44.0, WIDTH - 12.0
-TEXT_SIZE = 11.0
+LEFT, RIGHT = 40.0, WIDTH - 6.0
+TEXT_SIZE = 12.0
+# As wide as bold text of 12 units is.
+BOLD_SIZE = 13.5
 SERIES = 6
 DASHES = ("none", "6 3", "2 2.5", "9 3 2 3", "4 2", "1 3")
+MARGIN = 10.0
+VIEW = re.compile(r'viewBox="0 0 ([\d.]+) ([\d.]+)"')
+NAME_SPACE = "http://www.w3.org/2000/svg"
 STYLE = Path(__file__).parent / "templates" / "plot.css"
 
 
@@ -76,12 +82,15 @@ def svg(identity, title, description, body, width=WIDTH, height=200.0, class_="p
 
 
 def standalone(drawing):
-    """A drawing as a file of its own: with its name space, its colours and a ground to stand on."""
-    opening, _, rest = drawing.partition(">")
-    ground = element("rect", class_="ground", width="100%", height="100%")
+    """A drawing as a file of its own: with its name space, its colours, and a ground with a margin to stand on."""
+    before, width, height, after = VIEW.split(drawing, maxsplit=1)
+    sizes = {"x": -MARGIN, "y": -MARGIN, "width": float(width) + 2 * MARGIN, "height": float(height) + 2 * MARGIN}
+    shown = {name: coordinate(size) for name, size in sizes.items()}
+    opening = f'viewBox="{" ".join(shown.values())}" width="{shown["width"]}" height="{shown["height"]}"'
     style = element("style", html.escape(_style(), quote=False))
-    after = rest.index("</desc>") + len("</desc>")
-    return f'{opening} xmlns="http://www.w3.org/2000/svg">{rest[:after]}{style}{ground}{rest[after:]}\n'
+    ground = element("rect", class_="ground", **sizes)
+    words, end, marks = after.partition("</desc>")
+    return f'{before}{opening} xmlns="{NAME_SPACE}"{words}{end}{style}{ground}{marks}\n'
 
 
 @cache
@@ -187,38 +196,39 @@ def legend(names, y):
     Args:
         names: {series: name}.
     """
-    drawn, x, top = [], 8.0, y
+    drawn, x, top = [], 0.0, y
     for series, name in names.items():
         shown = shortened(name, WIDTH - 40)
         width = 32 + text_width(shown) + 12
-        if x > 8 and x + width > WIDTH:
-            x, y = 8.0, y + 17
+        if x > 0 and x + width > WIDTH:
+            x, y = 0.0, y + 17
         drawn.append(path([(x, y), (x + 24, y)], f"line {colour(series)}", dashes(series)))
         drawn += [marker(series, x + 12, y), text(x + 30, y + 4, shown)]
         x += width
     return drawn, y - top + 17 if names else 0.0
 
 
-def place(points, bounds, obstacles=()):
-    """Finds a place for the label of each point where it covers no other and no mark.
+def place(labelled, bounds, obstacles=()):
+    """Finds a place for each label beside one of its points, where it covers no other label and no mark.
 
     Args:
-        points: [(x, y, label), …].
+        labelled: [(label, [(x, y), …]), …].
         bounds: (left, top, right, bottom), which labels keep within.
         obstacles: [(left, top, right, bottom), …] to keep out of where that can be.
 
     Returns:
-        [(left, baseline, far) or None, …]: `far` where a line must lead to the label; None where no place was left.
+        [((left, baseline), (x, y) of its point, far) or None, …]: `far` where a line must lead to the label; None
+        where no place was left.
     """
-    taken = [(x - 6, y - 6, x + 6, y + 6) for x, y, _ in points]
+    taken = [(x - 6, y - 6, x + 6, y + 6) for _, points in labelled for x, y in points]
     places = []
-    for x, y, label in points:
-        boxes = [(*_box(x, y, label, *offset), offset[0] > 12) for offset in _offsets()]
-        boxes = [box for box in boxes if _inside(box, bounds) and not _touches(box, taken)]
-        best = next((box for box in boxes if not _touches(box, obstacles)), boxes[0] if boxes else None)
+    for label, points in labelled:
+        spots = [(_box(point, label, offset), point, offset[0] > 12) for offset in _offsets() for point in points]
+        spots = [spot for spot in spots if _inside(spot[0], bounds) and not _touches(spot[0], taken)]
+        best = next((spot for spot in spots if not _touches(spot[0], obstacles)), spots[0] if spots else None)
         if best:
-            taken.append(best[:4])
-        places.append(best and (best[0], best[3] - 3, best[4]))
+            taken.append(best[0])
+        places.append(best and ((best[0][0], best[0][3] - 3), best[1], best[2]))
     return places
 
 
@@ -227,8 +237,9 @@ def _offsets():
     return [(distance, math.pi * eighth / 4) for distance in (9, 20, 34, 50, 68) for eighth in (0, 4, 7, 1, 5, 3, 2, 6)]
 
 
-def _box(x, y, label, distance, angle):
+def _box(point, label, offset):
     """The box of a label at a distance from a point: (left, top, right, bottom)."""
+    (x, y), (distance, angle) = point, offset
     width, height = text_width(label), TEXT_SIZE + 2
     x, y = x + distance * math.cos(angle), y - distance * math.sin(angle)
     left = x - width / 2 + round(math.cos(angle), 6) * width / 2

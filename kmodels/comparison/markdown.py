@@ -5,7 +5,7 @@ import re
 from kmodels.comparison import wording
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
-SPECIAL = re.compile(r"[\\`*_{}\[\]<>()#|~:@!$&^=]|(?<=ww)w")
+SPECIAL = re.compile(r"[\\`*_\[\]<>#|~@$&]|:(?=[/\w])(?<!\d:)|(?<=ww)w")
 
 
 def results(comparison, plots):
@@ -33,7 +33,7 @@ def results(comparison, plots):
 def escaped(text):
     """Text that Markdown shows as it is, on one line: neither markup, nor HTML, nor a link, nor a list."""
     text = SPECIAL.sub(_harmless, " ".join(text.split()))
-    return re.sub(r"^(\d*)([-+>.)])", r"\1\\\2", text)
+    return re.sub(r"^(\d+)(?=[.)])|^(?=[-+])", r"\1\\", text)
 
 
 def _harmless(match):

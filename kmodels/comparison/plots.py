@@ -4,11 +4,13 @@ Each is a pure function from a checked comparison (kmodels.comparison.schema) to
 shows was measured.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from kmodels.comparison import axes, wording
 from kmodels.comparison.curves import curves
 from kmodels.comparison.drawing import (
+    BOLD_SIZE,
     LEFT,
     RIGHT,
     WIDTH,
@@ -18,6 +20,7 @@ from kmodels.comparison.drawing import (
     legend,
     line,
     marker,
+    path,
     place,
     shortened,
     svg,
@@ -25,7 +28,7 @@ from kmodels.comparison.drawing import (
     text_width,
 )
 from kmodels.comparison.drawing import element as drawn
-from kmodels.comparison.series import models, series, shown
+from kmodels.comparison.series import families, family, series, shown
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Cost:
     name: str
     title: str
     label: str
-    say: object
+    say: Callable[[float], str]
     time: bool = False
 
 
@@ -74,20 +77,27 @@ def accuracy_against(comparison, cost):
     numbers, names = series(comparison)
     title = f"Accuracy against {cost.title}"
     signs, height = legend(shown(groups, numbers, names), 32)
-    top, bottom = 44.0 + height, 268.0 + height
-    x_axis = axes.cost_axis([group[cost.key]["mean"] for group in groups], LEFT, RIGHT, cost.time)
-    accuracies = [group["accuracy"] for group in groups]
+    top, bottom = 52.0 + height, 276.0 + height
+    accuracies, costs = [group["accuracy"] for group in groups], [group[cost.key] for group in groups]
+    x_axis = axes.cost_axis([figure["mean"] for figure in costs], _intervals(costs), LEFT, RIGHT, cost.time)
     y_axis = axes.accuracy_axis([figure["mean"] for figure in accuracies], _intervals(accuracies), bottom, top)
     points = [(x_axis(group[cost.key]["mean"]), y_axis(group["accuracy"]["mean"])) for group in groups]
-    body = [text(8, 14, title, "title"), *signs, text(8, top - 10, "validation accuracy", "muted")]
+    body = [text(0, 14, title, "title"), *signs, text(0, top - 10, "validation accuracy", "muted")]
     body += frame(x_axis, y_axis, axes.scaled(cost.label, x_axis))
+    by_family: dict[str, list] = {}
+    for group, point in zip(groups, points):
+        by_family.setdefault(family(group), []).append(point)
+    body += [path(sorted(found), "link") for found in by_family.values() if len(found) > 1]
+    obstacles = []
     for group in groups:
-        body += _error_bars(group, cost, x_axis, y_axis, numbers[group["name"]])
+        bars_of, boxes = _error_bars(group, cost, x_axis, y_axis)
+        body += [drawn("g", *bars_of, class_=colour(numbers[group["name"]]))] if bars_of else []
+        obstacles += boxes
     body += [marker(numbers[group["name"]], *point, group["name"]) for group, point in zip(groups, points)]
-    body += _labels(groups, points, (LEFT + 2, top, WIDTH - 2.0, bottom))
+    body += _labels(by_family, (LEFT + 2, top - 4, WIDTH - 2.0, bottom), obstacles)
     description = (
         f"Mean validation accuracy upwards, {cost.title} to the right, for {wording.several(len(groups), 'group')}; "
-        "bars are 95 % intervals over runs, and those without a cap go on beyond the plot. The table holds the figures."
+        "a line links one model's backends. Bars are 95 % intervals; one without a cap goes on beyond the plot."
     )
     rows = [
         (group["name"], wording.spread(group["accuracy"], wording.accuracy), wording.spread(group[cost.key], cost.say))
@@ -102,51 +112,64 @@ def _intervals(figures):
     return [(figure["low"], figure["high"]) for figure in figures if None not in (figure["low"], figure["high"])]
 
 
-def _error_bars(group, cost, x_axis, y_axis, number):
-    """The 95 % intervals of a group, both ways; an end that lies within the plot has a cap."""
+def _error_bars(group, cost, x_axis, y_axis):
+    """The 95 % intervals of a group, both ways: ([element, …], the boxes they take).
+
+    An end that lies within the plot has a cap.
+    """
     x, y = x_axis(group[cost.key]["mean"]), y_axis(group["accuracy"]["mean"])
-    parts = []
+    parts, boxes = [], []
     for low, high in _intervals([group["accuracy"]]):
         parts.append(line(x, y_axis(low), x, y_axis(high), "error"))
         parts += [line(x - 3, y_axis(end), x + 3, y_axis(end), "error") for end in (low, high) if y_axis.holds(end)]
+        boxes.append((x - 3, y_axis(high), x + 3, y_axis(low)))
     for low, high in _intervals([group[cost.key]]):
         parts.append(line(x_axis(low), y, x_axis(high), y, "error"))
         parts += [line(x_axis(end), y - 3, x_axis(end), y + 3, "error") for end in (low, high) if x_axis.holds(end)]
-    return [drawn("g", *parts, class_=colour(number))] if parts else []
+        boxes.append((x_axis(low), y - 3, x_axis(high), y + 3))
+    return parts, boxes
 
 
-def _labels(groups, points, bounds):
-    """The model's name beside each mark, where there is a place for it."""
-    labels = [shortened(group["model"], 110) for group in groups]
-    places = place([(*point, label) for point, label in zip(points, labels)], bounds)
+def _labels(points, bounds, obstacles):
+    """The name of each family beside one of its marks, where there is a place for it.
+
+    Args:
+        points: {family: [(x, y), …]}.
+    """
+    labels = [shortened(name, 190) for name in points]
     body = []
-    for (x, y), label, spot in zip(points, labels, places):
-        if spot and spot[2]:
-            end = min(max(x, spot[0]), spot[0] + text_width(label))
-            body.append(line(x, y, end, spot[1] + (2 if spot[1] < y else -9), "leader"))
-        if spot:
-            body.append(text(spot[0], spot[1], label, "label"))
+    for label, spot in zip(labels, place(list(zip(labels, points.values())), bounds, obstacles)):
+        if spot is None:
+            continue
+        (left, baseline), (x, y), far = spot
+        if far:
+            end = min(max(x, left), left + text_width(label))
+            body.append(line(x, y, end, baseline + (2 if baseline < y else -9), "leader"))
+        body.append(text(left, baseline, label, "label"))
     return body
 
 
 def bars(comparison, cost):
-    """A figure of each group as a bar, with its 95 % interval; groups of a model stand together."""
-    grouped = {model: [group for group in groups if group[cost.key]] for model, groups in models(comparison).items()}
-    grouped = {model: groups for model, groups in grouped.items() if groups}
+    """A figure of each group as a bar, with its 95 % interval; groups of a family stand together."""
+    grouped = {name: [group for group in groups if group[cost.key]] for name, groups in families(comparison).items()}
+    grouped = {name: groups for name, groups in grouped.items() if groups}
     if not grouped:
         return None
     numbers, names = series(comparison)
     title = cost.label[0].upper() + cost.label[1:]
     figures = [group[cost.key] for groups in grouped.values() for group in groups]
-    axis = axes.linear(0.0, max(figure["mean"] for figure in figures) or 1.0, 100.0, 296.0)
-    body, y = [text(8, 14, title, "title")], 38.0
-    for model, groups in grouped.items():
-        body.append(text(8, y, shortened(model, WIDTH - 16), "panel"))
+    most = max(figure["mean"] for figure in figures)
+    longest = max([most, *(high for _, high in _intervals(figures))])
+    start = min(max(60.0, *(text_width(names[number]) + 24 for number in numbers.values())), 150.0)
+    axis = axes.linear(0.0, min(longest, 1.5 * most) or 1.0, start, 296.0)
+    body, y = [text(0, 14, title, "title")], 38.0
+    for name, groups in grouped.items():
+        body.append(text(0, y, shortened(name, WIDTH, BOLD_SIZE), "panel"))
         for group in groups:
             y += 19
             body += _bar(group[cost.key], axis, y, numbers[group["name"]], names[numbers[group["name"]]], cost.say)
+        body.append(line(axis.start, y + 9 - 19 * len(groups), axis.start, y + 6, "base"))
         y += 26
-    body.append(line(axis.start, 26, axis.start, y - 20, "base"))
     description = f"A bar for each of {wording.several(len(figures), 'group')}: {cost.label}, mean over runs."
     rows = [
         (group["name"], wording.spread(group[cost.key], cost.say), str(group[cost.key]["count"]))
@@ -160,11 +183,11 @@ def bars(comparison, cost):
 def _bar(figure, axis, y, number, name, say):
     """A row of a bar chart around the height y: mark, name, bar, interval, value."""
     start, end = axis.start, axis(figure["mean"])
-    whiskers = [line(axis(low), y - 4, axis(high), y - 4, "error") for low, high in _intervals([figure])]
+    whiskers = [line(axis(low), y - 4, axis(high), y - 4, "whisker") for low, high in _intervals([figure])]
     value = max([end, *(axis(high) for _, high in _intervals([figure]))])
     return [
-        marker(number, 14, y - 4),
-        text(24, y, shortened(name, start - 30)),
+        marker(number, 6, y - 4),
+        text(16, y, shortened(name, start - 20)),
         drawn(
             "g",
             drawn("rect", x=start, y=y - 11, width=max(end - start, 0.5), height=14.0, class_="bar"),

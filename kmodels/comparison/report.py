@@ -2,17 +2,17 @@
 
 import base64
 import hashlib
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from kmodels import records
 from kmodels.comparison import markdown, plots, schema, small_plots, wording
 from kmodels.comparison.drawing import standalone
-from kmodels.comparison.series import models
 from kmodels.errors import RunError
 
 PAGE = "report.html"
@@ -101,7 +101,13 @@ def _template():
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["breakable"] = breakable
     return environment.get_template("report.html.jinja")
+
+
+def breakable(name):
+    """A name that may be broken over lines after its hyphens and underscores."""
+    return Markup(re.sub("([_-])", r"\1<wbr>", str(escape(name))))
 
 
 def _inline(plot):
@@ -122,7 +128,7 @@ def facts(comparison):
         ("Data", ", ".join([*([data["name"]] if data["name"] else []), *sizes])),
         ("Labels", ", ".join(data["label_names"])),
         ("Always the commonest label", "" if majority is None else f"accuracy {wording.accuracy(majority)}"),
-        ("Models", ", ".join(models(comparison))),
+        ("Models", ", ".join(dict.fromkeys(group["model"] for group in wording.ranked(groups)))),
         ("Backends", ", ".join(sorted({group["backend"] for group in groups}))),
         ("Precisions", ", ".join(sorted({group["precision"] for group in groups if group["precision"]}))),
         ("Runs", f"{finished} of {len(runs)} finished" if runs else ""),
@@ -147,8 +153,9 @@ def ranking(comparison):
     """The ranked table: {"heading": [text, …], "rows": [[Cell, …], …]}; a figure measured nowhere has no column."""
     groups = wording.ranked(comparison["groups"])
     standing = wording.standings(comparison)
+    several = len({group["precision"] for group in groups}) > 1
     columns = {
-        "Group": [_group_cell(group) for group in groups],
+        "Group": [_group_cell(group, several) for group in groups],
         "Accuracy": [_accuracy_cell(group, standing.get(group["name"])) for group in groups],
         "95 % over runs": [_interval_cell(group["accuracy"]) for group in groups],
         "95 % over sentences": [_range_cell(group["dev_interval"]) for group in groups],
@@ -165,9 +172,9 @@ def ranking(comparison):
     return {"heading": list(columns), "rows": list(zip(*columns.values()))}
 
 
-def _group_cell(group):
+def _group_cell(group, several_precisions):
     runs = wording.several(group["accuracy"]["count"], "run") if group["accuracy"] else "no finished run"
-    return Cell(group["name"], None, ", ".join([group["precision"], runs] if group["precision"] else [runs]))
+    return Cell(group["name"], None, f"{group['precision'] or '?'}, {runs}" if several_precisions else runs)
 
 
 def _accuracy_cell(group, standing):
@@ -192,8 +199,8 @@ def _number_cell(value, say):
 def _spread_cell(figure, say):
     if figure is None:
         return Cell(wording.MISSING)
-    deviation = figure["standard_deviation"]
-    return Cell(say(figure["mean"]), figure["mean"], "" if deviation is None else f"± {say(deviation)}")
+    note = "" if figure["standard_deviation"] is None else f"± {wording.deviation_of(figure, say)}"
+    return Cell(say(figure["mean"]), figure["mean"], note)
 
 
 def pairs(comparison):

@@ -32,8 +32,8 @@ from kmodels.errors import InputError
 FORMAT = 1
 STATUSES = ("finished", "failed", "unfinished")
 VERDICTS = ("better", "worse", "no difference shown")
-# No measured figure is near this; beyond it, sums and spans would overflow.
-LARGEST = 1e100
+# No measured figure is near these; beyond the one, sums and spans would overflow, and what is below the other is 0.
+LARGEST, SMALLEST = 1e100, 1e-100
 # What XML can't hold (control characters), and what UTF-8 can't (half a surrogate pair).
 UNWRITABLE = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -124,7 +124,7 @@ def number(value, where):
     """A finite number; no bool."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= LARGEST:
         _refuse(where, "a finite number", value)
-    return value
+    return value if abs(value) >= SMALLEST else 0
 
 
 def amount(value, where):
@@ -278,6 +278,7 @@ DATASET = record(
     majority_fraction=optional(fraction),
 )
 COMPARISON = record(
+    format=whole,
     title=optional(text),
     created=optional(text),
     command=optional(text),

@@ -1,32 +1,40 @@
-"""Which groups are drawn alike, and in which order."""
+"""Which groups are drawn together, which alike, and in which order."""
+
+from collections import Counter
 
 from kmodels.comparison import wording
 
 
-def series(comparison):
-    """Which groups are drawn alike: ({group: series}, {series: name}). One series is one backend, wherever it can be.
+def families(comparison):
+    """Groups that differ in their backend only, the family of the most accurate group first: {family: [group, …]}.
 
-    Where a comparison holds several precisions, each of them is a series; groups that share model, backend and
-    precision are told apart by their own names.
+    The family of "bert_base_pool-tiny-jax" is "bert_base_pool-tiny"; that of a group whose name does not end in its
+    backend is its model.
     """
-    groups = comparison["groups"]
-    several = len({group["precision"] for group in groups}) > 1
-    kinds = [(group["model"], _variant(group, several)) for group in groups]
-    names = [group["name"] if kinds.count(kind) > 1 else kind[1] for group, kind in zip(groups, kinds)]
-    order = sorted(set(names))
-    return {group["name"]: order.index(name) for group, name in zip(groups, names)}, dict(enumerate(order))
-
-
-def _variant(group, several):
-    return f"{group['backend']} {group['precision'] or ''}".strip() if several else group["backend"]
-
-
-def models(comparison):
-    """{model: [group, …]}, the model of the most accurate group first."""
     found: dict[str, list] = {}
     for group in wording.ranked(comparison["groups"]):
-        found.setdefault(group["model"], []).append(group)
-    return {model: sorted(groups, key=lambda group: group["name"]) for model, groups in found.items()}
+        found.setdefault(family(group), []).append(group)
+    return {name: sorted(groups, key=lambda group: group["name"]) for name, groups in found.items()}
+
+
+def family(group):
+    """What a group is, but for its backend."""
+    name = group["name"].removesuffix(f"-{group['backend']}")
+    return group["model"] if name in ("", group["name"]) else name
+
+
+def series(comparison):
+    """Which groups are drawn alike: ({group: series}, {series: name}). A series is a backend.
+
+    Groups of one family and backend are told apart by their precision, or by their own names.
+    """
+    groups = comparison["groups"]
+    names = [group["backend"] for group in groups]
+    for finer in (lambda group: f"{group['backend']} {group['precision']}", lambda group: group["name"]):
+        alike = Counter(zip(map(family, groups), names))
+        names = [finer(group) if alike[family(group), name] > 1 else name for group, name in zip(groups, names)]
+    order = sorted(set(names))
+    return {group["name"]: order.index(name) for group, name in zip(groups, names)}, dict(enumerate(order))
 
 
 def shown(groups, numbers, names):

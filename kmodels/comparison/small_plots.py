@@ -1,9 +1,9 @@
 """Drawings within a line of the report: the interval of a difference, the probabilities that a sentence was given."""
 
 from kmodels.comparison import wording
-from kmodels.comparison.drawing import WIDTH, line, marker, shortened, svg, text
+from kmodels.comparison.drawing import WIDTH, line, marker, shortened, svg, text, text_width
 from kmodels.comparison.drawing import element as drawn
-from kmodels.comparison.series import models, series
+from kmodels.comparison.series import families, series
 
 INTERVAL_WIDTH = 120.0
 
@@ -51,19 +51,19 @@ def probabilities(sentence, comparison, number):
     numbers, _ = series(comparison)
     given = sentence["probabilities"]
     rows = {
-        model: [group for group in groups if group["name"] in given] for model, groups in models(comparison).items()
+        model: [group for group in groups if group["name"] in given] for model, groups in families(comparison).items()
     }
     rows = {model: groups for model, groups in rows.items() if groups}
     if not rows:
         return None
-    start, end = 124.0, WIDTH - 16.0
+    start, end = min(max(map(text_width, rows)) + 16, 200.0), WIDTH - 8.0
     body = []
     for tick in (0.0, 0.5, 1.0):
         x = start + tick * (end - start)
         body += [text(x, 12, f"{tick:g}", "tick", "middle"), line(x, 17, x, 19.0 + 18 * len(rows), "grid")]
     for row, (model, groups) in enumerate(rows.items()):
         y = 28.0 + 18 * row
-        body.append(text(8, y + 4, shortened(model, start - 22)))
+        body.append(text(0, y + 4, shortened(model, start - 14)))
         body.append(line(start, y, end, y, "grid"))
         body += [
             marker(numbers[group["name"]], start + given[group["name"]] * (end - start), y, group["name"])

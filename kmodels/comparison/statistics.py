@@ -14,7 +14,6 @@ import numpy as np
 BETTER = "better"
 WORSE = "worse"
 NOT_SHOWN = "no difference shown"
-ONE_SEED = "one seed can't tell"
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Difference:
         low: lower end of the true difference's interval.
         high: upper end of the true difference's interval.
         p_value: two-sided, of "no true difference"; below 1 - confidence just where the interval leaves out 0.
-        verdict: BETTER or WORSE, which is said of a; NOT_SHOWN where the interval holds 0; ONE_SEED.
+        verdict: BETTER or WORSE, which is said of a; NOT_SHOWN where the interval holds 0, or there is none.
     """
 
     difference: float
@@ -119,7 +118,7 @@ def binomial_interval(successes, trials, confidence=0.95):
     Raises:
         ValueError: no trials, or fewer than successes.
 
-    Source: Wilson 1927; Brown, Cai & DasGupta 2001, equation 4.
+    Source: Wilson 1927.
     """
     if not 0 <= successes <= trials or trials < 1:
         raise ValueError(f"successes must be from 0 to trials, trials at least 1; got {successes} of {trials}")
@@ -185,7 +184,8 @@ def paired_difference(right_a, right_b, confidence=0.95):
         confidence: part of such intervals that hold the true difference.
 
     Returns:
-        A Difference. With one seed it holds no interval; `mcnemar` compares two trained models.
+        A Difference. With one seed it holds no interval and shows nothing of the models, however large it is; `mcnemar`
+        compares two trained ones.
 
     Raises:
         ValueError: other shapes or types, no seeds or no sentences.
@@ -199,7 +199,7 @@ def paired_difference(right_a, right_b, confidence=0.95):
     difference = float(differences.mean())
     degrees = len(differences) - 1
     if degrees == 0:
-        return Difference(difference, None, None, None, ONE_SEED)
+        return Difference(difference, None, None, None, NOT_SHOWN)
     imaginary = np.tile(np.array([1, -1], np.int8), (len(differences), 1))
     differences = np.concatenate([differences, imaginary], axis=1)
     centre = float(differences.mean())
@@ -312,7 +312,7 @@ def drift(groups, orders, speeds, draws=10_000, seed=0):
 
 
 def never_converged(best_accuracy, majority_fraction, num_sentences, confidence=0.95):
-    """True if a run may have learned nothing: the interval of its accuracy holds the majority class's share.
+    """True if a run may have learned nothing: its accuracy's interval is not above the majority class's share.
 
     Args:
         best_accuracy: of any epoch, on the validation sentences.
@@ -359,9 +359,7 @@ def student_t_tail(t, degrees):
 
     Source: DLMF 8.17 with Abramowitz & Stegun 26.5.27.
     """
-    squared = t * t
-    if math.isinf(squared):
-        return 0.0
+    squared = t * t  # where this overflows, x is 0, and y is not looked at
     return _incomplete_beta(degrees / 2, 0.5, degrees / (degrees + squared), squared / (degrees + squared))
 
 

@@ -67,7 +67,14 @@ def spread(figure, say):
     if figure is None:
         return MISSING
     deviation = figure["standard_deviation"]
-    return say(figure["mean"]) if deviation is None else f"{say(figure['mean'])} ± {say(deviation)}"
+    return (
+        say(figure["mean"]) if deviation is None else f"{say(figure['mean'])}\u00a0±\u00a0{deviation_of(figure, say)}"
+    )
+
+
+def deviation_of(figure, say):
+    """The standard deviation of a figure over runs, with two digits at most."""
+    return say(float(f"{figure['standard_deviation']:.2g}"))
 
 
 def several(number, noun):

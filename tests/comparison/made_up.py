@@ -60,7 +60,10 @@ def comparison():
             }
             for row, sentence in (
                 (17, "a gorgeous , witty , seductive movie ."),
-                (204, "it 's a charming and often affecting journey that no one will remember by the end of the week ."),
+                (
+                    204,
+                    "it 's a charming and often affecting journey that no one will remember by the end of the week .",
+                ),
                 (511, None),
             )
         ],
@@ -72,7 +75,9 @@ def run(model, backend, seed):
     """A run that finished, as an entry of "runs"."""
     accuracy, seconds, speed = MODELS[model]
     shift, slower, memory = BACKENDS[backend]
-    epochs = [epoch(number, accuracy + shift + 0.004 * math.sin(7 * seed), seconds * slower / 8) for number in range(8)]
+    luck = math.sin(7 * seed + 3 * slower)
+    top = accuracy + shift + 0.004 * luck
+    epochs = [epoch(number, top, seconds * slower * (1 + 0.04 * luck) / 8) for number in range(8)]
     best = max(epochs, key=lambda line: line["validation_accuracy"])
     return {
         "name": f"{model}-{backend}-seed-{seed}",
@@ -97,8 +102,8 @@ def run(model, backend, seed):
             "best_validation_accuracy": best["validation_accuracy"],
             "best_validation_loss": best["validation_loss"],
             "training_duration": "0:01:02.123456",
-            "peak_worker_0_memory_MB": 800 * memory + seed,
-            "samples_per_second": speed / slower + seed,
+            "peak_worker_0_memory_MB": 800 * memory + 20 * seed,
+            "samples_per_second": speed / slower * (1 + 0.03 * luck),
             "compile_seconds": 3.2,
             "num_parameters": 2516866,
         },
@@ -112,7 +117,7 @@ def epoch(number, top, seconds):
         "epoch": number,
         "training_loss": 0.69 * math.exp(-0.5 * number),
         "training_accuracy": 1 - 0.4 * math.exp(-0.5 * number),
-        "validation_loss": 0.45 + 0.03 * (number - 2) ** 2,
+        "validation_loss": 1.3 - top + 0.03 * (number - 2) ** 2 * (top / 0.83) ** 8,
         "validation_accuracy": top - 0.08 * math.exp(-number) - 0.001 * number,
         "epoch_seconds": seconds,
     }
@@ -131,7 +136,7 @@ def group(model, backend, runs):
         "runs": [each["name"] for each in found],
         "accuracy": accuracy,
         "dev_interval": [accuracy["mean"] - 0.025, accuracy["mean"] + 0.024],
-        "training_seconds": figure([sum(line["epoch_seconds"] for line in each["history"]) + each["seed"] for each in found]),
+        "training_seconds": figure([sum(line["epoch_seconds"] for line in each["history"]) for each in found]),
         "samples_per_second": figure([each["samples_per_second"] for each in metrics]),
         "peak_host_MiB": figure([each["peak_worker_0_memory_MB"] for each in metrics]),
         "peak_device_MiB": None,

@@ -12,7 +12,6 @@ from scipy import stats
 from kmodels.comparison.statistics import (
     BETTER,
     NOT_SHOWN,
-    ONE_SEED,
     WORSE,
     binomial_interval,
     drift,
@@ -56,7 +55,8 @@ def draw(generator, num_seeds, num_sentences, taste, luck, advantage=0.0):
     return scores[0] + advantage > 0, scores[1] > 0
 
 
-# What makes models differ: (taste, luck). Without luck, seeds' accuracies spread by 1 % of 300 sentences, with it by 6 %.
+# What makes models differ: (taste, luck). On 300 sentences the accuracies of a model's seeds have a standard deviation
+# of 0.013 in the two kinds without luck, 0.044 in "seeds" and 0.021 in "both".
 KINDS = {"noise": (0.0, 0.0), "sentences": (1.0, 0.0), "seeds": (0.3, 0.4), "both": (1.0, 0.15)}
 
 
@@ -215,11 +215,18 @@ def test_swapping_the_models_turns_the_difference_and_the_order_of_seeds_and_sen
     assert back.verdict == {BETTER: WORSE, WORSE: BETTER}.get(there.verdict, there.verdict)
 
 
-def test_with_one_seed_there_is_a_difference_and_no_interval():
+def test_seeds_that_do_the_same_leave_the_published_interval_of_paired_shares():
+    """The example of statpsych's ci.prop.ps, which divides by n where an analysis of variance divides by n - 1."""
+    right_a, right_b = (np.tile(answers, (3, 1)) for answers in rights(6, 26, 4, 12))
+    result = paired_difference(right_a, right_b)
+    assert (result.low, result.high) == pytest.approx((0.2548067, 0.6251933), abs=0.002)
+
+
+def test_with_one_seed_there_is_a_difference_and_no_interval_and_nothing_is_shown():
     right_a, right_b = rights(40, 20, 10, 30)
     result = paired_difference(right_a[None], right_b[None])
     assert result.difference == pytest.approx(0.1)
-    assert (result.low, result.high, result.p_value, result.verdict) == (None, None, None, ONE_SEED)
+    assert (result.low, result.high, result.p_value, result.verdict) == (None, None, None, NOT_SHOWN)
 
 
 @pytest.mark.parametrize("right", [True, False], ids=["all right", "all wrong"])
@@ -251,7 +258,7 @@ def test_a_small_set_of_sentences_is_no_exception():
 
 @pytest.mark.parametrize(
     ("num_seeds", "kind", "advantage"),
-    [(2, "noise", 2.0), (3, "sentences", 1.0), (5, "sentences", 0.7), (5, "both", 0.7)],
+    [(3, "noise", 1.0), (3, "sentences", 1.5), (5, "sentences", 0.7), (5, "both", 0.7)],
 )
 def test_a_clear_difference_is_found(num_seeds, kind, advantage):
     shares = found(kind, num_seeds, 200, advantage)
@@ -288,16 +295,17 @@ def test_with_many_seeds_the_interval_is_as_wide_as_a_bootstraps():
         assert result.high - result.low == pytest.approx(high - low, rel=0.1)
 
 
-def test_with_three_seeds_a_bootstrap_finds_differences_that_are_none():
+@pytest.mark.parametrize(("num_seeds", "at_least"), [(2, 0.15), (3, 0.1)])
+def test_with_few_seeds_a_bootstrap_finds_differences_that_are_none(num_seeds, at_least):
     """Why there is an analysis of variance and no bootstrap."""
     generator = np.random.default_rng(0)
     by_bootstrap = by_interval = 0
     for _ in range(200):
-        answers = draw(generator, 3, 300, *KINDS["seeds"])
+        answers = draw(generator, num_seeds, 300, *KINDS["seeds"])
         low, high = np.quantile(bootstrap(*answers, 400, generator), [0.025, 0.975])
         by_bootstrap += not low <= 0 <= high
         by_interval += paired_difference(*answers).verdict != NOT_SHOWN
-    assert by_bootstrap / 200 > 0.15
+    assert by_bootstrap / 200 > at_least
     assert by_interval / 200 <= 0.07
 
 
@@ -341,7 +349,7 @@ def test_what_comes_from_the_groups_is_no_drift():
 def test_the_p_value_of_a_drift_is_the_share_of_all_shuffles():
     generator = np.random.default_rng(0)
     groups, orders = np.array(list("ababababb")), generator.permutation(9)
-    logs = np.log(generator.uniform(90, 110, 9)) - 0.01 * orders
+    logs = np.log(generator.uniform(90, 110, 9)) - 0.02 * orders
     parts = [(orders[groups == name] - orders[groups == name].mean(), logs[groups == name]) for name in "ab"]
     slope = sum(places @ values for places, values in parts)
     shuffles = product(*[[places @ np.array(order) for order in permutations(values)] for places, values in parts])

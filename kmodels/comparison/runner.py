@@ -1,0 +1,157 @@
+"""Makes the runs of a grid: a fresh process each, its own log, its own cores."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from queue import SimpleQueue
+
+import psutil
+
+from kmodels import records
+from kmodels.config import RunConfig
+from kmodels.signals import StopRequest
+
+OUTCOMES = "runs.json"
+LOGS = "logs"
+FINISHED, FAILED, UNFINISHED = "finished", "failed", "unfinished"
+
+
+@dataclass
+class Outcome:
+    """What became of a run.
+
+    Attributes:
+        name: of its folder.
+        model, backend, seed, order: as in its `kmodels.comparison.grid.Cell`.
+        status: FINISHED, FAILED or UNFINISHED.
+        error: why it failed, one line; None otherwise.
+        started: when its process was started, UTC.
+        seconds: how long its process lived.
+    """
+
+    name: str
+    model: str
+    backend: str
+    seed: int
+    order: int
+    status: str
+    error: str | None
+    started: str
+    seconds: float
+
+
+def run(cells, output_dir, jobs=1, tell=lambda outcome: None):
+    """Makes every run that is not finished yet; a failed one does not stop the others.
+
+    Args:
+        cells: [kmodels.comparison.grid.Cell, …], in the order in which they are begun.
+        output_dir: where logs/NAME.log and runs.json go.
+        jobs: how many runs at a time; each gets its own share of the cores.
+        tell: function of an Outcome, called as each run ends.
+
+    Returns:
+        [Outcome, …]. After SIGINT or SIGTERM the runs under way are stopped and saved, and the rest is not begun.
+    """
+    folder = Path(output_dir)
+    (folder / LOGS).mkdir(parents=True, exist_ok=True)
+    shares: SimpleQueue = SimpleQueue()
+    for share in shares_of_cores(jobs):
+        shares.put(share)
+    outcomes, lock = {}, threading.Lock()
+    with StopRequest() as stop, ThreadPoolExecutor(jobs) as pool:
+
+        def make(cell):
+            if stop.received:
+                return
+            share = shares.get()
+            outcome = _make(cell, folder / LOGS / f"{cell.name}.log", share, stop)
+            shares.put(share)
+            with lock:
+                outcomes[cell.name] = outcome
+                _write_outcomes(folder, outcomes.values())
+                tell(outcome)
+
+        for future in [pool.submit(make, cell) for cell in cells]:
+            while not future.done():
+                time.sleep(0.02)  # not result(): a signal is caught between two instructions of this thread only
+            future.result()
+    return sorted(outcomes.values(), key=lambda outcome: outcome.order)
+
+
+def shares_of_cores(jobs):
+    """The cores that this process may use, dealt out: [[core, …], …], `jobs` shares of the same size."""
+    cores = (
+        psutil.Process().cpu_affinity() if hasattr(psutil.Process, "cpu_affinity") else list(range(os.cpu_count() or 1))
+    )
+    size = max(1, len(cores) // jobs)
+    return [cores[start * size % len(cores) :][:size] for start in range(jobs)]
+
+
+def read_outcomes(output_dir):
+    """{name: Outcome} of the runs made in a folder by `run`; empty if there were none."""
+    path = Path(output_dir) / OUTCOMES
+    if not path.is_file():
+        return {}
+    return {values["name"]: Outcome(**values) for values in records.read_json(path)}
+
+
+def command(config):
+    """The command line that trains a config: [program, …]."""
+    default = RunConfig().to_json()
+    settings = {name: value for name, value in config.to_json().items() if value != default[name]}
+    flags = [f"--{name}={','.join(map(str, v)) if isinstance(v, list) else v}" for name, v in settings.items()]
+    return [sys.executable, "-m", "kmodels", "train", *flags]
+
+
+def _make(cell, log, cores, stop):
+    """One run in its own process. Returns its Outcome."""
+    config = cell.config
+    started, start = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", time.perf_counter()
+    environment = os.environ | {"KERAS_BACKEND": config.backend, "OMP_NUM_THREADS": str(len(cores))}
+    environment |= {"TF_NUM_INTRAOP_THREADS": str(len(cores)), "TF_NUM_INTEROP_THREADS": str(len(cores))}
+    with open(log, "a", encoding="utf-8") as file:
+        # A session of its own: Ctrl-C comes to this process only, which passes it on once.
+        process = subprocess.Popen(command(config), stdout=file, stderr=file, env=environment, start_new_session=True)
+        with suppress(psutil.Error, AttributeError):  # it has ended already; a system without affinities
+            psutil.Process(process.pid).cpu_affinity(cores)
+        status = _wait(process, stop)
+    ended = FINISHED if status == 0 else UNFINISHED if status in (130, 143) else FAILED
+    error = _last_line(log, status) if ended == FAILED else None
+    seconds = time.perf_counter() - start
+    return Outcome(cell.name, config.model, config.backend, config.seed, cell.order, ended, error, started, seconds)
+
+
+def _wait(process, stop):
+    """The exit status of a process, which is told once if this one is told to stop."""
+    told = False
+    while True:
+        try:
+            return process.wait(timeout=0.1)
+        except subprocess.TimeoutExpired:
+            if stop.received and not told:
+                told = True
+                process.send_signal(signal.SIGTERM)
+
+
+def _last_line(log, status):
+    """What a failed run said last, or which signal killed it."""
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}; out of memory?"
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    if not lines:
+        return f"exit status {status}"
+    return lines[-1].removeprefix("error: ")[:500]
+
+
+def _write_outcomes(folder, outcomes):
+    """runs.json: the outcomes of this call, and of earlier ones those of other runs."""
+    known = read_outcomes(folder) | {outcome.name: outcome for outcome in outcomes}
+    records.write_json(folder / OUTCOMES, [asdict(outcome) for outcome in known.values()])

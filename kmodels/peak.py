@@ -1,0 +1,70 @@
+"""What part of the device's speed a run reached: its own matrix products against plain ones."""
+
+import time
+
+import keras
+import numpy as np
+from keras import ops
+
+SIZE = 2048
+SECONDS = 1.0
+
+
+def matrix_product_rate(dtype):
+    """The fastest that this device multiplied two square matrices: floating-point operations a second.
+
+    Args:
+        dtype: of the factors: "float32", "bfloat16" or "float16".
+    """
+    numbers = np.random.default_rng(0).standard_normal((SIZE, SIZE)).astype("float32") / SIZE**0.5
+    factor = ops.cast(ops.convert_to_tensor(numbers), dtype)
+    best, end = 0.0, time.perf_counter() + SECONDS
+    while best == 0.0 or time.perf_counter() < end:
+        start = time.perf_counter()
+        product = factor
+        for _ in range(4):
+            product = ops.matmul(product, factor)
+        ops.convert_to_numpy(product[0, 0])  # the device has done it only when a number has come back
+        best = max(best, 4 * 2 * SIZE**3 / (time.perf_counter() - start))
+    return best
+
+
+def operations_per_token(model, mean_length):
+    """Floating-point operations that a training step must do for a token: forward, and twice as many backward.
+
+    Each number in a matrix is multiplied and added once a token, so 6 operations; tables that are looked up do none. In
+    each layer of an encoder every token meets every other one of its sentence, twice: 12 × length × hidden_dim.
+
+    Args:
+        model: keras.Model.
+        mean_length: tokens that a token's sentence has, on average.
+
+    Source: Kaplan et al. 2020, section 2.1 (6 N, attention added).
+    """
+    matrices = sum(
+        int(np.prod(weight.shape))
+        for weight in model.weights
+        if len(weight.shape) >= 2 and "embeddings" not in weight.name
+    )
+    attention = sum(
+        12 * mean_length * layer.hidden_dim * layer.num_layers
+        for layer in model.layers
+        if hasattr(layer, "num_layers") and hasattr(layer, "hidden_dim")
+    )
+    return 6 * matrices + attention
+
+
+def figures(model, tokens_per_second, lengths):
+    """{name: value}, as in metrics.json: speeds in billions of operations a second, and the part reached.
+
+    Args:
+        model: keras.Model.
+        tokens_per_second: real tokens trained on; None if that was not measured.
+        lengths: int, (num_sentences,); tokens of each training sentence.
+    """
+    if not tokens_per_second:
+        return {}
+    mean_length = float((lengths.astype(np.float64) ** 2).sum() / lengths.sum())
+    reached = operations_per_token(model, mean_length) * tokens_per_second
+    limit = matrix_product_rate(keras.config.dtype_policy().compute_dtype)
+    return {"gflops": reached / 1e9, "matrix_product_gflops": limit / 1e9, "fraction_of_peak": reached / limit}

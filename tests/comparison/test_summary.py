@@ -1,0 +1,184 @@
+"""From run folders to what can be said about them, and to a table."""
+
+import json
+
+import numpy as np
+import pytest
+
+from kmodels import records
+from kmodels.architectures import ARCHITECTURES
+from kmodels.comparison import runner, schema, summary, table
+from kmodels.errors import InputError
+
+LABELS = np.arange(200) % 2
+
+
+def write_run(folder, model="textcnn", backend="jax", seed=1, accuracy=0.8, finished=True, predictions=True, **config):
+    """A run's folder as training leaves it, with predictions that have this accuracy."""
+    folder = folder / f"{model}-{backend}-seed-{seed}"
+    folder.mkdir(parents=True)
+    settings = {"model": model, "backend": backend, "seed": seed, "dataset": "sst2", "precision": "float32"} | config
+    records.write_json(folder / records.CONFIG, settings)
+    line = {"epoch": 0, "training_loss": 0.5, "training_accuracy": 0.7, "epoch_seconds": 2.0}
+    records.write_history(folder / records.HISTORY, [line | {"validation_loss": 0.4, "validation_accuracy": accuracy}])
+    if not finished:
+        return
+    records.write_json(folder / records.ENVIRONMENT, {"backend": backend, "device": "an imaginary processor"})
+    right = np.random.default_rng([seed, len(model), len(backend)]).permutation(200) < accuracy * 200
+    if predictions:
+        guesses = np.where(right, LABELS, 1 - LABELS)
+        probabilities = np.where(np.arange(2) == guesses[:, None], 0.9, 0.1)
+        content = {"label_names": ["bad", "good"], "labels": LABELS.tolist(), "probabilities": probabilities.tolist()}
+        records.write_json(folder / records.PREDICTIONS, content)
+    metrics = {
+        "best_epoch": 0,
+        "epoch": 0,
+        "training_duration": "1 day, 0:01:01.5",
+        "best_validation_accuracy": accuracy,
+        "best_validation_loss": 0.4,
+        "peak_worker_0_memory_MB": 500.0 + seed,
+        "samples_per_second": 1000.0,
+    }
+    records.write_json(folder / records.METRICS, metrics)
+
+
+def write_outcomes(folder, **statuses):
+    rows = []
+    for order, (name, (status, error)) in enumerate(statuses.items()):
+        model, backend, _, seed = name.rsplit("-", 3)
+        outcome = runner.Outcome(name, model, backend, int(seed), order, status, error, "2026-01-01T00:00:00Z", 1.0)
+        rows.append(vars(outcome))
+    records.write_json(folder / runner.OUTCOMES, rows)
+
+
+@pytest.fixture
+def grid_folder(tmp_path):
+    """Two models on two backends with three seeds; bilstm is far better, the backends are alike."""
+    for seed in (1, 2, 3):
+        for backend in ("jax", "torch"):
+            write_run(tmp_path, "textcnn", backend, seed, 0.6 + 0.005 * seed)
+            write_run(tmp_path, "bilstm", backend, seed, 0.95)
+    return tmp_path
+
+
+def test_a_summary_fits_its_schema_and_groups_runs_by_all_but_the_seed(grid_folder):
+    found = summary.summarize(grid_folder)
+    schema.checked(json.loads(json.dumps(found)))
+    groups = {group["name"]: group for group in found["groups"]}
+    assert set(groups) == {"bilstm-jax", "bilstm-torch", "textcnn-jax", "textcnn-torch"}
+    accuracy = groups["textcnn-jax"]["accuracy"]
+    assert accuracy["count"] == 3
+    assert accuracy["mean"] == pytest.approx(0.61)
+    assert accuracy["low"] < 0.61 < accuracy["high"]
+    assert groups["textcnn-jax"]["training_seconds"]["mean"] == pytest.approx(86461.5)
+    assert groups["textcnn-jax"]["peak_host_MiB"]["mean"] == pytest.approx(502)
+    assert groups["textcnn-jax"]["peak_device_MiB"] is None
+    assert found["dataset"]["majority_fraction"] == 0.5
+
+
+def test_pairs_are_of_one_model_or_one_backend_and_a_difference_is_said_only_where_shown(grid_folder):
+    pairs = {(pair["a"], pair["b"]): pair for pair in summary.summarize(grid_folder)["pairs"]}
+    assert set(pairs) == {
+        ("bilstm-jax", "bilstm-torch"),
+        ("bilstm-jax", "textcnn-jax"),
+        ("bilstm-torch", "textcnn-torch"),
+        ("textcnn-jax", "textcnn-torch"),
+    }
+    assert pairs["bilstm-jax", "textcnn-jax"]["verdict"] == "better"
+    assert pairs["bilstm-jax", "textcnn-jax"]["difference"] == pytest.approx(0.34, abs=1e-6)
+    assert pairs["bilstm-jax", "bilstm-torch"]["verdict"] == "no difference shown"
+
+
+def test_only_runs_with_the_same_seed_are_paired(tmp_path):
+    for seed in (1, 2):
+        write_run(tmp_path, "textcnn", "jax", seed, 0.6)
+    for seed in (2, 3):
+        write_run(tmp_path, "textcnn", "torch", seed, 0.9)
+    (pair,) = summary.summarize(tmp_path)["pairs"]
+    assert (pair["verdict"], pair["p_value"]) == ("no difference shown", None)  # one seed tells nothing
+    assert pair["difference"] == pytest.approx(-0.3)
+
+
+def test_disagreements_are_the_sentences_furthest_apart_and_show_text_only_if_it_is_given(grid_folder):
+    texts = [f"sentence {row}" for row in range(200)]
+    found = summary.summarize(grid_folder, texts=texts)["disagreements"]
+    assert len(found) == summary.MOST_DISAGREEMENTS
+    assert all(each["text"] == f"sentence {each['row']}" for each in found)
+    assert all(each["label"] == ["bad", "good"][each["row"] % 2] for each in found)
+    spreads = [max(each["probabilities"].values()) - min(each["probabilities"].values()) for each in found]
+    assert spreads == sorted(spreads, reverse=True)
+    assert {each["text"] for each in summary.summarize(grid_folder)["disagreements"]} == {None}
+
+
+def test_a_grid_with_a_failed_an_unfinished_and_a_finished_run_is_summed_up(tmp_path):
+    write_run(tmp_path, "textcnn", "jax", 1)
+    write_run(tmp_path, "textcnn", "torch", 1, finished=False)
+    write_outcomes(
+        tmp_path,
+        **{
+            "textcnn-jax-seed-1": ("finished", None),
+            "textcnn-torch-seed-1": ("unfinished", None),
+            "bilstm-jax-seed-1": ("failed", "out of memory"),
+        },
+    )
+    found = schema.checked(summary.summarize(tmp_path))
+    runs = {run["name"]: run for run in found["runs"]}
+    assert {name: run["status"] for name, run in runs.items()} == {
+        "textcnn-jax-seed-1": "finished",
+        "textcnn-torch-seed-1": "unfinished",
+        "bilstm-jax-seed-1": "failed",
+    }
+    assert runs["bilstm-jax-seed-1"]["error"] == "out of memory"
+    assert len(runs["textcnn-torch-seed-1"]["history"]) == 1
+    assert [group["name"] for group in found["groups"]] == ["textcnn-jax"]
+    assert any("did not finish: bilstm-jax-seed-1, textcnn-torch-seed-1" in warning for warning in found["warnings"])
+
+
+def test_a_reader_is_warned_of_few_seeds_and_of_runs_that_learned_nothing(tmp_path):
+    write_run(tmp_path, accuracy=0.52)
+    warnings = " ".join(summary.summarize(tmp_path)["warnings"])
+    assert "Fewer than three seeds" in warnings
+    assert "textcnn-jax-seed-1 may have learned nothing" in warnings
+
+
+def test_a_machine_that_drifts_is_told(tmp_path):
+    names = [f"textcnn-jax-seed-{seed}" for seed in range(1, 9)]
+    for order, name in enumerate(names):
+        write_run(tmp_path, seed=order + 1)
+        metrics = records.read_json(tmp_path / name / records.METRICS) | {"samples_per_second": 1000 * 0.9**order}
+        records.write_json(tmp_path / name / records.METRICS, metrics)
+    assert not any("drifted" in warning for warning in summary.summarize(tmp_path)["warnings"])
+    write_outcomes(tmp_path, **dict.fromkeys(names, ("finished", None)))
+    assert any("changed by -10.0 %" in warning for warning in summary.summarize(tmp_path)["warnings"])
+
+
+def test_the_accuracies_kmodels_set_out_from_are_those_of_the_seed_and_only_for_its_data(tmp_path):
+    from tests.test_documents import ROOT
+
+    seed = records.read_json(ROOT / "results" / "seed.json")
+    for name, architecture in ARCHITECTURES.items():
+        assert architecture.seed_accuracy == pytest.approx(seed[name]["best_validation_accuracy"], abs=5e-5)
+    write_run(tmp_path / "sst2")
+    write_run(tmp_path / "own", train_file="mine.tsv")
+    assert summary.summarize(tmp_path / "sst2")["seed_results"]["textcnn"] == 0.8073
+    assert summary.summarize(tmp_path / "own")["seed_results"] == {}
+
+
+def test_a_folder_without_runs_is_refused(tmp_path):
+    with pytest.raises(InputError, match="holds no runs"):
+        summary.summarize(tmp_path)
+
+
+def test_the_table_sorts_by_any_column_and_shows_unfinished_runs(tmp_path):
+    write_run(tmp_path / "a", seed=1, accuracy=0.7)
+    write_run(tmp_path / "b", seed=2, accuracy=0.9)
+    write_run(tmp_path / "b", seed=3, finished=False, accuracy=0.8)
+    rows = table.rows(tmp_path, sort="accuracy")
+    assert [row["accuracy"] for row in rows] == [0.9, 0.8, 0.7]
+    assert [row["status"] for row in rows] == ["finished", "unfinished", "finished"]
+    assert [row["seed"] for row in table.rows(tmp_path, sort="seed")] == [1, 2, 3]
+    text = table.text(rows)
+    assert text.splitlines()[0].split() == list(table.COLUMNS)
+    assert len({len(line.rstrip()) for line in text.splitlines()}) <= 4
+    with pytest.raises(InputError, match="did you mean 'accuracy'"):
+        table.rows(tmp_path, sort="acuracy")

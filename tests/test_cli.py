@@ -1,0 +1,78 @@
+"""kmodels COMMAND, from the outside."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kmodels import cli
+from tests.reviews import tiny_settings, write_review_files
+
+ROOT = Path(__file__).parent.parent
+
+
+def kmodels(*arguments):
+    """(exit status, stdout, stderr) of a command."""
+    done = subprocess.run([sys.executable, "-m", "kmodels", *arguments], cwd=ROOT, capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compar"], "unknown command 'compar'; did you mean 'compare'?"),
+        (["compare"], "compare needs --output_dir"),
+        (["compare", "--output_dir=x", "--seeds=a"], "seeds must be whole numbers"),
+        (["compare", "--output_dir=x", "--model=textcnn", "--seed=3"], "compare takes --seeds, not --seed"),
+        (["compare", "--output_dir=x", "--models=textcn"], "did you mean 'textcnn'"),
+        (["compare", "--output_dir=x", "--jobs=0"], "jobs must be at least 1"),
+        (["compare", "--output_dir=x", "--epoch=3"], "unknown flag --epoch; did you mean --epochs?"),
+        (["report"], "report needs one folder"),
+        (["report", "nowhere"], "nowhere holds no runs"),
+        (["runs", "nowhere"], "nowhere is none"),
+        (["runs", ".", "--sort=x"], "sort must be one of"),
+    ],
+)
+def test_a_wrong_call_gets_one_line_and_status_2(capsys, monkeypatch, tmp_path, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["kmodels", *arguments]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: ")
+    assert said.err.count("\n") == 1
+    assert message in said.err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [["help"], ["--help"], [], ["train", "--help"], ["compare", "--help"]])
+def test_help_is_there(capsys, arguments):
+    assert cli.main(["kmodels", *arguments]) == 0
+    assert "--model" in capsys.readouterr().out
+
+
+def test_a_grid_is_trained_reported_and_not_trained_again(tmp_path):
+    files = write_review_files(tmp_path)
+    settings = tiny_settings("textcnn", files, tmp_path / "grid", epochs=2)
+    del settings["model"]
+    flags = [f"--{name}={value}" for name, value in settings.items()]
+    grid = ["compare", "--models=textcnn", "--backends=torch", "--seeds=1,2", "--texts", *flags]
+    status, out, err = kmodels(*grid)
+    assert status == 0, err
+    assert "2 of 2, textcnn-torch-seed-2 finished" in err
+    folder = tmp_path / "grid"
+    comparison = json.loads((folder / "comparison.json").read_text())
+    assert [run["status"] for run in comparison["runs"]] == ["finished"] * 2
+    assert 0 < comparison["groups"][0]["fraction_of_peak"] < 1
+    assert comparison["groups"][0]["dev_interval"][0] < comparison["groups"][0]["accuracy"]["mean"]
+    page = (folder / "report.html").read_text()
+    assert "textcnn" in page
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*/metrics.json")}
+    assert kmodels(*grid)[0] == 0
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("*/metrics.json")} == before
+    (folder / "report.html").unlink()
+    status, out, err = kmodels("report", str(folder))
+    assert (status, out) == (0, f"report: {folder}/report.html\n")
+    status, out, err = kmodels("runs", str(folder), "--json")
+    assert [row["seed"] for row in json.loads(out)] == [1, 2]
