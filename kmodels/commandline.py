@@ -95,6 +95,30 @@ def run(main, argv):
     return exit_status(call)
 
 
+def own_flags(arguments, **defaults):
+    """The flags of a command of its own.
+
+    Args:
+        arguments: [flag or other argument, …], without the program.
+        defaults: default of each flag by name; its type is the flag's: bool, int, float or str.
+
+    Returns:
+        (absl.flags.FlagValues, the arguments that are none of these); `values.help` tells whether help is asked for.
+
+    Raises:
+        InputError: a flag's value is not possible.
+    """
+    values = flags.FlagValues()
+    flags.DEFINE_bool("help", False, "", short_name="h", flag_values=values)
+    for name, default in defaults.items():
+        _DEFINE[type(default)](name, default, "", flag_values=values)
+    try:
+        rest = values(["kmodels", *arguments], known_only=True)[1:]
+    except (flags.Error, ValueError) as error:
+        raise InputError(_on_one_line(str(error))) from error
+    return values, rest
+
+
 def exit_status(call):
     """Calls a function without arguments, and says in one line what went wrong. Returns the process's exit status."""
     try:

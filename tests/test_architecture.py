@@ -26,7 +26,7 @@ LEVELS = [
     {"kmodels.layers", "kmodels.models", "kmodels.losses"},
     {"kmodels.backends", "kmodels.optimizers", "kmodels.callbacks"},
     {"kmodels.training", "kmodels.corpus", "kmodels.loop", "kmodels.inference", "kmodels.prediction", "kmodels.peak"},
-    {"kmodels.commandline", "kmodels.cli", "kmodels.__main__", "train"},
+    {"kmodels.commandline", "kmodels.commands", "kmodels.cli", "kmodels.__main__", "train"},
 ]
 # What the lower levels may import from outside, besides the standard library.
 OUTSIDE = [

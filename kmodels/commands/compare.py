@@ -1,0 +1,98 @@
+"""kmodels compare: a grid of runs, one process each, and a report."""
+
+import sys
+import time
+from datetime import timedelta
+
+from kmodels import backend, commandline
+from kmodels.commands import report
+from kmodels.comparison import grid, runner
+from kmodels.config import BACKENDS, RunConfig
+from kmodels.errors import InputError, Interrupted
+
+HELP = """\
+Trains every model on every backend with every seed, one fresh process after another, and writes a report.
+
+    kmodels compare --models=textcnn,bilstm --backends=jax,tensorflow,torch --seeds=1,2,3 --output_dir=FOLDER
+
+A finished run is not made again, an unfinished one goes on, a failed one does not stop the others. Every setting of
+`kmodels train` may be given for all runs; --precision is float32 unless it is given.
+
+  --models=NAME,NAME,…    which classifiers (default: textcnn,bilstm)
+  --backends=NAME,…       which backends (default: all that are installed)
+  --seeds=N,N,…           a run for each (default: 1,2,3)
+  --jobs=N                runs at a time, each with its share of the cores (default: 1)
+  --order_seed=N          decides the order of the runs (default: 0)
+  --title=TEXT            of the report
+  --texts                 show validation sentences in the report where models disagree
+  --output_dir=FOLDER     where everything goes
+"""
+
+
+def run(arguments):
+    own, rest = commandline.own_flags(
+        arguments, models="textcnn,bilstm", backends="", seeds="1,2,3", title="", jobs=1, order_seed=0, texts=False
+    )
+    if own.help:
+        print(HELP, end="")
+        return
+    config = commandline.parse(["kmodels compare", *rest])
+    if config.output_dir is None:
+        raise InputError("compare needs --output_dir, a folder for the runs and the report; got none")
+    if own.jobs < 1:
+        raise InputError(f"jobs must be at least 1; got {own.jobs}")
+    cells = grid.cells(
+        own.models.split(","),
+        own.backends.split(",") if own.backends else [name for name in BACKENDS if backend.is_installed(name)],
+        [_whole(seed) for seed in own.seeds.split(",")],
+        config.output_dir,
+        _shared_settings(config),
+        own.order_seed,
+    )
+    outcomes = runner.run(cells, config.output_dir, own.jobs, _Progress(len(cells)).tell)
+    command = " ".join(["kmodels compare", *arguments])
+    report.write_report(config.output_dir, own.title or None, command, report.sentences(config) if own.texts else None)
+    if len(outcomes) < len(cells) or any(outcome.status == runner.UNFINISHED for outcome in outcomes):
+        raise Interrupted(
+            2, f"{sum(each.status == runner.FINISHED for each in outcomes)} of {len(cells)} runs finished"
+        )
+
+
+def _shared_settings(config):
+    """{name: value} of what was given for all runs, and what makes a comparison a fair one."""
+    default, given = RunConfig(), {}
+    for name, value in vars(config).items():
+        if value != getattr(default, name):
+            given[name] = value
+    for name, flag in (("model", "models"), ("backend", "backends"), ("seed", "seeds")):
+        if name in given:
+            raise InputError(f"compare takes --{flag}, not --{name}")
+    given.pop("output_dir", None)
+    return {"precision": "float32", "save_predictions": True, "measure_peak": True} | given
+
+
+def _whole(text):
+    try:
+        return int(text)
+    except ValueError as error:
+        raise InputError(f"seeds must be whole numbers with commas between them; got {text!r}") from error
+
+
+class _Progress:
+    """A line for each run that ended, with the time that is left if the rest takes as long."""
+
+    def __init__(self, num_runs):
+        self.num_runs = num_runs
+        self.start = time.monotonic()
+        self.ended = 0
+
+    def tell(self, outcome):
+        self.ended += 1
+        left = (time.monotonic() - self.start) / self.ended * (self.num_runs - self.ended)
+        what = f": {outcome.error}" if outcome.error else f" in {outcome.seconds:.0f} s"
+        print(
+            f"{self.ended} of {self.num_runs}, {outcome.name} {outcome.status}{what}; "
+            f"about {timedelta(seconds=round(left))} left",
+            file=sys.stderr,
+            flush=True,
+        )
