@@ -23,6 +23,7 @@ class Architecture:
         preset: the pretrained encoder it starts from by default; None for models over words.
         poolings: the values `--pooling` takes, the default first; empty where there is nothing to choose.
         defaults: settings of `kmodels.config.RunConfig` that this architecture wants otherwise than the rest.
+        defaults_with_embeddings: what it wants instead where it begins with pretrained word vectors.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Architecture:
     preset: str | None = None
     poolings: tuple[str, ...] = ()
     defaults: dict = field(default_factory=dict)
+    defaults_with_embeddings: dict = field(default_factory=dict)
 
     @property
     def is_encoder(self):
@@ -75,6 +77,7 @@ ARCHITECTURES = {
             defaults=_WORDS
             | {"embedding_dim": 300, "num_filters": 100, "kernel_sizes": (2, 3, 4, 5), "dropout": 0.5}
             | {"schedule": "linear"},
+            defaults_with_embeddings={"frozen_embeddings": False, "learning_rate": 5e-4},
         ),
         Architecture(
             "bilstm",
@@ -87,6 +90,7 @@ ARCHITECTURES = {
             defaults=_WORDS
             | {"embedding_dim": 300, "lstm_units": 150, "dropout": 0.5, "word_dropout": 0.2}
             | {"epochs": 4, "schedule": "linear", "label_smoothing": 0.1},
+            defaults_with_embeddings={"frozen_embeddings": True, "lstm_units": 256},
         ),
         Architecture(
             "bert_base_pool",
@@ -135,6 +139,8 @@ ARCHITECTURES = {
 _ENCODERS = tuple(name for name, architecture in ARCHITECTURES.items() if architecture.is_encoder)
 ONLY_FOR = {
     "embedding_dim": ("textcnn", "bilstm"),
+    "embeddings": ("textcnn", "bilstm"),
+    "frozen_embeddings": ("textcnn", "bilstm"),
     "num_filters": ("textcnn",),
     "kernel_sizes": ("textcnn",),
     "lstm_units": ("bilstm", "bert_base_lstm"),

@@ -53,6 +53,15 @@ class RunConfig:
         choices=POOLINGS + LSTM_POOLINGS[:1],
     )
     embedding_dim: int | None = setting(None, "Model", "size of a word's vector (textcnn, bilstm)", least=1)
+    embeddings: str | None = setting(
+        None,
+        "Model",
+        "word vectors to begin with (textcnn, bilstm): a GloVe or word2vec text file, or a pretrained encoder as for "
+        "--preset, from whose token table each word gets the mean of its pieces; default: random ones",
+    )
+    frozen_embeddings: bool | None = setting(
+        None, "Model", "leave the vectors of --embeddings as they are; default: bilstm does, textcnn trains them"
+    )
     num_filters: int | None = setting(None, "Model", "filters of each width (textcnn)", least=1)
     kernel_sizes: tuple[int, ...] | None = setting(None, "Model", "widths of the convolutions (textcnn)", least=1)
     lstm_units: int | None = setting(None, "Model", "units of each direction (bilstm, bert_base_lstm)", least=1)
@@ -152,6 +161,10 @@ class RunConfig:
     def resolved(self, backend):
         """This config with every None that has a default filled in, for a run on `backend`."""
         filled = {name: value for name, value in self.architecture.defaults.items() if getattr(self, name) is None}
+        if self.embeddings is not None:
+            recipe = self.architecture.defaults_with_embeddings
+            filled |= {name: value for name, value in recipe.items() if getattr(self, name) is None}
+            filled.pop("embedding_dim", None)  # the vectors' own
         filled["backend"] = backend
         if self.preset is None:
             filled["preset"] = self.architecture.preset
@@ -231,6 +244,10 @@ def _check_together(config):
     for name, models in ONLY_FOR.items():
         if getattr(config, name) and config.model not in models:
             raise InputError(f"{name} is a setting of {', '.join(models)}; {config.model} has none")
+    if config.frozen_embeddings and config.embeddings is None:
+        raise InputError("frozen_embeddings needs embeddings: random vectors must be trained; give --embeddings")
+    if config.embeddings is not None and config.embeddings.startswith("scratch:"):
+        raise InputError(f"embeddings must be pretrained; got {config.embeddings!r}, which is random")
     if config.vocabulary_size is not None and _has_own_vocabulary(config.preset or architecture.preset):
         raise InputError(
             "vocabulary_size is for vocabularies made from the training text; a pretrained preset has its own"

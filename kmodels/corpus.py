@@ -3,11 +3,12 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kmodels import records
-from kmodels.data import datasets, tokenizers
+from kmodels.data import datasets, tokenizers, word_vectors
 from kmodels.data.batching import Batches, bucket_lengths, default_num_buckets
 from kmodels.errors import InputError
 
@@ -36,6 +37,18 @@ class Corpus:
         return digest.hexdigest()
 
 
+class Pretrained(NamedTuple):
+    """What a model begins with that was trained before.
+
+    Attributes:
+        backbone: the KerasHub encoder, for the models that start from one.
+        word_vectors: float32, (vocabulary_size, dim), for models over words with --embeddings.
+    """
+
+    backbone: Any = None
+    word_vectors: np.ndarray | None = None
+
+
 def load_dataset(config):
     """The kmodels.data.datasets.Dataset that a config names."""
     return datasets.load(
@@ -49,7 +62,7 @@ def load_dataset(config):
 
 
 def build(config, dataset, checkpoint=None):
-    """(Corpus, KerasHub encoder or None): sentences to token ids, and the encoder that knows these ids.
+    """(Corpus, Pretrained): sentences to token ids, and what was trained before on tokens with these ids.
 
     Args:
         config: kmodels.config.RunConfig, resolved.
@@ -61,7 +74,7 @@ def build(config, dataset, checkpoint=None):
     """
     train = dataset.train
     texts, labels = train.texts[: config.max_train_examples], train.labels[: config.max_train_examples]
-    tokenizer, backbone = _known_tokens(config, checkpoint) if checkpoint else _new_tokens(config, texts)
+    tokenizer, pretrained = _known_tokens(config, checkpoint) if checkpoint else _new_tokens(config, texts)
     training = tokenizer.encode(texts, config.max_length)
     validation = tokenizer.encode(dataset.validation.texts, config.max_length)
     num_buckets = config.num_buckets or default_num_buckets(-(-len(texts) // config.batch_size))
@@ -73,24 +86,51 @@ def build(config, dataset, checkpoint=None):
         training=Batches(training, labels, seed=config.seed, **shared),
         validation=Batches(validation, dataset.validation.labels, **shared),
     )
-    return corpus, backbone
+    return corpus, pretrained
 
 
 def _new_tokens(config, texts):
-    """(Tokenizer, encoder or None) of a new run."""
+    """(Tokenizer, Pretrained) of a new run."""
+    if config.embeddings is not None:
+        return _embedded_words(config, texts)
     if not config.architecture.is_encoder:
-        return tokenizers.words(texts, config.vocabulary_size), None
+        return tokenizers.words(texts, config.vocabulary_size), Pretrained()
     from kmodels.models import presets
 
-    return presets.load(config, texts)
+    tokenizer, backbone = presets.load(config, texts)
+    return tokenizer, Pretrained(backbone=backbone)
+
+
+def _embedded_words(config, texts):
+    """(Tokenizer, Pretrained) of a new run that begins with word vectors.
+
+    Words that the training text has not, but the vectors have, fill the vocabulary up.
+    """
+    tokenizer = tokenizers.words(texts, config.vocabulary_size)
+    wanted = set(tokenizer.vocabulary[2:])
+    others = config.vocabulary_size - tokenizer.vocabulary_size, tokenizer.is_one_word
+    if Path(config.embeddings).is_file():
+        vectors = word_vectors.read(Path(config.embeddings), wanted, *others)
+    else:
+        from kmodels.models import presets
+
+        encoder_tokenizer, table = presets.load_token_table(config.embeddings)
+        vectors = word_vectors.from_tokens(encoder_tokenizer, table, wanted, *others)
+    tokenizer = tokenizer.with_words(vectors.words)
+    table = word_vectors.table(vectors, tokenizer.vocabulary, np.random.default_rng(config.seed))
+    if config.embedding_dim not in (None, table.shape[1]):
+        raise InputError(
+            f"embedding_dim must be {table.shape[1]}, that of {config.embeddings}; got {config.embedding_dim}"
+        )
+    return tokenizer, Pretrained(word_vectors=table)
 
 
 def _known_tokens(config, checkpoint):
-    """(Tokenizer, encoder or None) of a run that goes on; its preset may be gone."""
+    """(Tokenizer, Pretrained) of a run that goes on; its preset may be gone. Word vectors come with its weights."""
     folder = Path(config.output_dir)
     tokenizer = tokenizers.Tokenizer.load(folder / records.TOKENIZER)
     if not config.architecture.is_encoder:
-        return tokenizer, None
+        return tokenizer, Pretrained()
     from kmodels.models import encoder_sizes, presets
 
     path = folder / records.MODEL
@@ -98,7 +138,7 @@ def _known_tokens(config, checkpoint):
     _, num_numbers = encoder_sizes.least_weights(encoder_sizes.of_description(description, path))
     if checkpoint.num_bytes < 4 * num_numbers:
         raise InputError(f"{path} describes a larger encoder than {checkpoint.path} holds")
-    return tokenizer, presets.restore(config, description)
+    return tokenizer, Pretrained(backbone=presets.restore(config, description))
 
 
 def describe(corpus, backbone):

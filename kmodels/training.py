@@ -73,10 +73,12 @@ def _run(found, dataset, callbacks, held):
     if config.precision == "auto":
         config = replace(config, precision=framework.precision(config.architecture.is_encoder))
     keras.config.set_dtype_policy(config.precision)
-    texts, backbone = corpus.build(config, dataset, checkpoint)
+    texts, pretrained = corpus.build(config, dataset, checkpoint)
     config = replace(config, num_buckets=config.num_buckets or len(texts.training.buckets))
-    description = corpus.describe(texts, backbone)
-    model = models.build(config, len(texts.label_names), texts.tokenizer.vocabulary_size, backbone)
+    if pretrained.word_vectors is not None:
+        config = replace(config, embedding_dim=pretrained.word_vectors.shape[1])
+    description = corpus.describe(texts, pretrained.backbone)
+    model = models.build(config, len(texts.label_names), texts.tokenizer.vocabulary_size, *pretrained)
     loop.compile_model(model, config, texts.training.num_steps)
     environment = run_folder.environment(config.backend, framework)
     facts = {"data": texts.digest(), "environment": environment}

@@ -62,6 +62,8 @@ def compatible(settings):
     preset = settings.get("preset") or architecture.preset
     if architecture.is_encoder and not preset.startswith("scratch:"):
         refused.add("vocabulary_size")
+    if settings.get("embeddings") is None or settings["embeddings"].startswith("scratch:"):
+        refused |= {"embeddings", "frozen_embeddings"}
     if settings.get("train_file") and settings.get("validation_file"):
         refused.add("data_dir")
     else:

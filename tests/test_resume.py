@@ -84,6 +84,19 @@ def test_low_rank_updates_and_frozen_layers_go_on_without_their_preset(train, tm
     assert bits(tmp_path / "killed") == bits(tmp_path / "whole")
 
 
+def test_a_run_with_word_vectors_goes_on_without_their_file(train, tmp_path):
+    path = tmp_path / "vectors.txt"
+    path.write_text("film 1 0 0\nfine 0 2 1\nawful 0 0 3\n")
+    settings = {"embeddings": str(path), "embedding_dim": None, "frozen_embeddings": False}
+    train("whole", **settings)
+
+    with pytest.raises(Killed):
+        train("killed", callbacks=[kill_at(1, 1)], **settings)
+    path.unlink()
+    train("killed", **settings)
+    assert bits(tmp_path / "killed") == bits(tmp_path / "whole")
+
+
 def test_a_run_killed_before_its_record_is_written_only_writes_the_record(train, tmp_path):
     train("killed")
     whole = bits(tmp_path / "killed")

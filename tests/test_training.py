@@ -47,6 +47,27 @@ def test_each_of_the_six_trains_and_leaves_a_whole_folder(run, model):
     assert record.history[1]["training_loss"] != record.history[0]["training_loss"]
 
 
+@pytest.mark.parametrize("model", ["textcnn", "bilstm"])
+def test_word_vectors_are_where_training_begins(run, model, tmp_path):
+    path = tmp_path / "vectors.txt"
+    path.write_text("film 1 0 0\nfine 0 2 1\nawful 0 0 3\nunseen 1 1 1\n")
+    tables = []
+    for frozen in (True, False):
+        settings = {"embeddings": str(path), "embedding_dim": None, "frozen_embeddings": frozen, "overwrite": True}
+        record = run(model, epochs=1, **settings)
+        assert record.config["embedding_dim"] == 3
+        classifier = kmodels.load(record.output_dir)
+        ids = [classifier.tokenizer.vocabulary.index(word) for word in ("film", "fine", "awful", "unseen")]
+        tables.append(np.asarray(classifier.model.get_layer("embedding").get_weights()[0])[ids])
+    vectors = np.array([[1, 0, 0], [0, 2, 1], [0, 0, 3], [1, 1, 1]])
+    np.testing.assert_allclose(tables[0], (vectors - vectors.mean(0)) / vectors.std(0) / 2, rtol=1e-5)
+    assert (tables[1][:3] != tables[0][:3]).all()  # trained
+    with pytest.raises(kmodels.InputError, match="embedding_dim must be 3"):
+        run(model, embeddings=str(path), embedding_dim=8, overwrite=True)
+    with pytest.raises(kmodels.InputError, match="frozen_embeddings needs embeddings"):
+        run(model, frozen_embeddings=True, overwrite=True)
+
+
 def test_the_folder_gives_the_figures_of_the_best_epoch_back(run, review_files):
     record = run("bilstm", epochs=3)
     classifier = kmodels.load(record.output_dir)

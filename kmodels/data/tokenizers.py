@@ -122,6 +122,33 @@ class Tokenizer:
         """Returns the tokens of one text as strings, one for each id of `encode`."""
         return [self._backend.id_to_token(int(token_id)) for token_id in self.encode([text]).token_ids]
 
+    def encode_words(self, words):
+        """The ids that words have inside a sentence, without special tokens: [str, …] → TokenizedTexts."""
+        space = " " if self.kind == "byte_level_bpe" else ""  # there a word's first token holds the space before it
+        encodings = self._backend.encode_batch_fast([space + word for word in words], add_special_tokens=False)
+        ids = [encoding.ids for encoding in encodings]
+        offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
+        return TokenizedTexts(np.fromiter(itertools.chain.from_iterable(ids), np.int32), offsets)
+
+    def whole_words(self):
+        """The tokens that are words in themselves, by id: list of str; in byte-level BPE, those of ASCII signs."""
+        if self.kind == "byte_level_bpe":
+            return [token[1:] for token in self.vocabulary if token[:1] == "Ġ" and token[1:].isascii()]
+        return [token for token in self.vocabulary if not token.startswith("##") and token[:1] + token[-1:] != "[]"]
+
+    def is_one_word(self, text):
+        """True if a tokenizer of words takes a text for one word, as it is."""
+        stages = self._backend.normalizer, self._backend.pre_tokenizer
+        return [word for word, _ in stages[1].pre_tokenize_str(stages[0].normalize_str(text))] == [text]
+
+    def with_words(self, words):
+        """A tokenizer of words that knows these as well, their ids after its own."""
+        backend = tokenizers.Tokenizer.from_str(self._backend.to_str())
+        vocabulary = dict.fromkeys([*self.vocabulary, *words])
+        ids = {token: token_id for token_id, token in enumerate(vocabulary)}
+        backend.model = models.WordLevel(ids, unk_token="[UNK]")
+        return Tokenizer(backend)
+
     @property
     def vocabulary(self):
         """All tokens, by id: list of str."""

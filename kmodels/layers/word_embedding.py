@@ -15,6 +15,7 @@ class WordEmbedding(keras.layers.Layer):
         embedding_dim: size of a word's vector.
         word_dropout: part of the words that a training batch shows as zero vectors (Iyyer et al. 2015, section 4).
         limit: initial vectors are uniform within ± this (Kim 2014 has 0.25).
+        table: initial vectors to take instead, float32, (vocabulary_size, embedding_dim).
         seed: of the initial vectors and of the hiding.
 
     Call arguments:
@@ -25,12 +26,13 @@ class WordEmbedding(keras.layers.Layer):
         float, (batch, length, embedding_dim); zero on padding.
     """
 
-    def __init__(self, vocabulary_size, embedding_dim, word_dropout=0.0, limit=0.25, seed=0, **kwargs):
+    def __init__(self, vocabulary_size, embedding_dim, word_dropout=0.0, limit=0.25, table=None, seed=0, **kwargs):
         super().__init__(**kwargs)
         self.vocabulary_size = vocabulary_size
         self.embedding_dim = embedding_dim
         self.word_dropout = word_dropout
         self.limit = limit
+        self.table = table
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(dropout_seed(seed, f"{self.name}/word_dropout"))
 
@@ -38,8 +40,14 @@ class WordEmbedding(keras.layers.Layer):
         self.embeddings = self.add_weight(
             name="embeddings",
             shape=(self.vocabulary_size, self.embedding_dim),
-            initializer=Uniform(self.limit, self.seed, f"{self.name}/embeddings"),
+            initializer=self._initial,
         )
+        self.table = None  # the weights hold it now
+
+    def _initial(self, shape, dtype=None):
+        if self.table is None:
+            return Uniform(self.limit, self.seed, f"{self.name}/embeddings")(shape, dtype)
+        return ops.convert_to_tensor(self.table, dtype=dtype)
 
     def call(self, token_ids, padding_mask, training=False):
         x = ops.take(self.embeddings, token_ids, axis=0)  # (batch, length, embedding_dim)

@@ -13,7 +13,7 @@ def builder(architecture):
     return getattr(importlib.import_module(f"kmodels.models.{module}"), function)
 
 
-def build(config, num_classes, vocabulary_size=None, backbone=None):
+def build(config, num_classes, vocabulary_size=None, backbone=None, word_vectors=None):
     """Builds the classifier that a resolved config names.
 
     A builder's parameters are settings of the same names; what is no setting is given here.
@@ -23,12 +23,14 @@ def build(config, num_classes, vocabulary_size=None, backbone=None):
         num_classes: number of classes.
         vocabulary_size: entries of the tokenizer, for the models over words.
         backbone: a KerasHub encoder, for the models that start from one.
+        word_vectors: float32, (vocabulary_size, dim), for models over words that begin with pretrained vectors.
 
     Returns:
         keras.Model from {"token_ids", "padding_mask"} to float32 logits, (batch, num_classes).
     """
     function = builder(config.architecture)
     given = {"num_classes": num_classes, "vocabulary_size": vocabulary_size, "backbone": backbone}
+    given["word_vectors"] = word_vectors
     parameters = inspect.signature(function).parameters
     arguments = {name: given[name] if name in given else getattr(config, name) for name in parameters}
     return function(**arguments)

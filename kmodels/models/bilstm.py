@@ -15,6 +15,8 @@ def bilstm(
     pooling="last",
     dropout=0.5,
     word_dropout=0.0,
+    word_vectors=None,
+    frozen_embeddings=False,
     seed=0,
 ):
     """A recurrent sentence classifier.
@@ -27,6 +29,8 @@ def bilstm(
         pooling: "last" (the last states of both directions), "mean" or "max" over the words.
         dropout: rate on the word vectors and before the last layer.
         word_dropout: part of the words that a training batch does not show.
+        word_vectors: initial vectors, float32, (vocabulary_size, embedding_dim); None for random ones.
+        frozen_embeddings: leave the vectors as they are.
         seed: of the initial weights, the same numbers on every backend.
 
     Returns:
@@ -37,7 +41,15 @@ def bilstm(
     """
     inputs = token_inputs()
     padding_mask = inputs["padding_mask"]
-    embedding = WordEmbedding(vocabulary_size, embedding_dim, word_dropout, seed=seed, name="embedding")
+    embedding = WordEmbedding(
+        vocabulary_size,
+        embedding_dim,
+        word_dropout,
+        table=word_vectors,
+        seed=seed,
+        trainable=not frozen_embeddings,
+        name="embedding",
+    )
     x = embedding(inputs["token_ids"], padding_mask)  # (batch, length, embedding_dim)
     x = dropout_layer(dropout, seed, "embedding_dropout")(x)
     x = BidirectionalLSTM(lstm_units, pooling, seed=seed, name="lstm")(x, padding_mask)  # (batch, 2 * lstm_units)

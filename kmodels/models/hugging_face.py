@@ -83,18 +83,32 @@ def read_backbone(folder, backbone_class, dropout, needs_pooler=True):
         "layer_norm_eps": settings.get("layer_norm_eps", EPSILON),
     }
     check_variant(path, **variant)
-    try:
-        with contextlib.ExitStack() as stack:
-            files_by_name, stored = _open(folder, stack)
-            stored.check_holds(*encoder_sizes.least_weights(sizes), path)
-            backbone = backbone_class(**sizes, dropout=dropout)
-            set_variant(backbone, **variant)
-            read = _reader(files_by_name, settings["model_type"], folder)
-            _load_weights(backbone, read, folder, settings["model_type"], position_offset, needs_pooler)
-    except (OSError, SafetensorError) as error:
-        reason = reason_of(error)
-        raise InputError(f"the weights in {folder} can't be read ({reason}); copy or download them again") from error
+    with _weights(folder) as (files_by_name, stored):
+        stored.check_holds(*encoder_sizes.least_weights(sizes), path)
+        backbone = backbone_class(**sizes, dropout=dropout)
+        set_variant(backbone, **variant)
+        read = _reader(files_by_name, settings["model_type"], folder)
+        _load_weights(backbone, read, folder, settings["model_type"], position_offset, needs_pooler)
     return backbone
+
+
+def read_token_table(folder):
+    """The vectors of an encoder's tokens alone: float32, (vocabulary_size, hidden_dim).
+
+    Args:
+        folder: pathlib.Path, as in `read_backbone`.
+
+    Raises:
+        InputError: as there.
+    """
+    settings = read_settings(folder / "config.json")
+    sizes = _sizes(settings, folder / "config.json")
+    with _weights(folder) as (files_by_name, _):
+        table = _reader(files_by_name, settings["model_type"], folder)("embeddings.word_embeddings.weight")
+    wanted = sizes["vocabulary_size"], sizes["hidden_dim"]
+    if table.shape != wanted:
+        raise InputError(f"{folder}: the token table must be {wanted}, as config.json says; got {table.shape}")
+    return table
 
 
 def check_variant(path, hidden_act="gelu", layer_norm_eps=EPSILON):
@@ -153,13 +167,19 @@ def _position_offset(settings, path):
     return padding_id + 1
 
 
-def _open(folder, stack):
-    """({tensor's name: the file that holds it}, Stored): open until the stack is closed."""
+@contextlib.contextmanager
+def _weights(folder):
+    """({tensor's name: the open file that holds it}, Stored). What is wrong with the files is an InputError."""
     whole = folder / "model.safetensors"
     paths = [whole] if whole.is_file() else weight_parts(folder / "model.safetensors.index.json")
-    files = [stack.enter_context(safe_open(path, framework="numpy")) for path in paths]
-    files_by_name = {name: file for file in files for name in file.keys()}  # noqa: SIM118 (no dict)
-    return files_by_name, Stored(len(files_by_name), sum(path.stat().st_size for path in paths))
+    try:
+        with contextlib.ExitStack() as stack:
+            files = [stack.enter_context(safe_open(path, framework="numpy")) for path in paths]
+            files_by_name = {name: file for file in files for name in file.keys()}  # noqa: SIM118 (no dict)
+            yield files_by_name, Stored(len(files_by_name), sum(path.stat().st_size for path in paths))
+    except (OSError, SafetensorError) as error:
+        reason = reason_of(error)
+        raise InputError(f"the weights in {folder} can't be read ({reason}); copy or download them again") from error
 
 
 def _load_weights(backbone, read, folder, model_type, position_offset, needs_pooler):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import keras
 import keras_hub
 
 from kmodels.architectures import SCRATCH_SIZES
@@ -148,6 +149,36 @@ def load_backbone(preset, reads, dropout, needs_pooler=True):
     if preset_files.is_hugging_face(folder):
         return hugging_face.read_backbone(folder, _BACKBONES[reads], dropout, needs_pooler)
     return keras_preset.read_backbone(folder, _BACKBONES[reads], dropout)
+
+
+def load_token_table(preset):
+    """The vectors of a pretrained encoder's tokens, whichever of the two kinds it is.
+
+    Args:
+        preset: a KerasHub name, a folder in Keras or Hugging Face format, or a hub handle.
+
+    Returns:
+        (kmodels.data.tokenizers.Tokenizer, float32 (vocabulary_size, dim)).
+
+    Raises:
+        InputError: the preset can't be read, or is of neither kind.
+    """
+    reasons = []
+    for reads in _BACKBONES:
+        try:
+            folder = _folder(preset, reads)
+        except InputError as error:
+            reasons.append(str(error))
+            continue
+        if preset_files.is_hugging_face(folder):
+            table = hugging_face.read_token_table(folder)
+        else:
+            table = keras.ops.convert_to_numpy(load_backbone(preset, reads, 0.0).token_embedding.embeddings)
+        tokenizer = load_tokenizer(preset, reads)
+        if tokenizer.vocabulary_size > len(table):
+            raise InputError(f"{preset} must have a vector for every token; it has {len(table)} vectors")
+        return tokenizer, table
+    raise InputError(reasons[0] if len(set(reasons)) == 1 else "; ".join(reasons))
 
 
 def scratch_backbone(preset, reads, vocabulary_size, dropout, seed):

@@ -16,6 +16,8 @@ def textcnn(
     kernel_sizes=(2, 3, 4, 5),
     dropout=0.5,
     word_dropout=0.0,
+    word_vectors=None,
+    frozen_embeddings=False,
     seed=0,
 ):
     """A convolutional sentence classifier.
@@ -28,17 +30,27 @@ def textcnn(
         kernel_sizes: widths of the convolutions, in words.
         dropout: rate before the last layer.
         word_dropout: part of the words that a training batch does not show.
+        word_vectors: initial vectors, float32, (vocabulary_size, embedding_dim); None for random ones.
+        frozen_embeddings: leave the vectors as they are.
         seed: of the initial weights, the same numbers on every backend.
 
     Returns:
         keras.Model from {"token_ids": int, (batch, length); "padding_mask": bool, (batch, length)} to float32 logits,
         (batch, num_classes).
 
-    Source: Kim 2014 (the CNN-rand model; widths and sizes of vectors as given).
+    Source: Kim 2014 (CNN-rand; with vectors, CNN-non-static or CNN-static; widths and sizes as given).
     """
     inputs = token_inputs()
     padding_mask = inputs["padding_mask"]
-    embedding = WordEmbedding(vocabulary_size, embedding_dim, word_dropout, seed=seed, name="embedding")
+    embedding = WordEmbedding(
+        vocabulary_size,
+        embedding_dim,
+        word_dropout,
+        table=word_vectors,
+        seed=seed,
+        trainable=not frozen_embeddings,
+        name="embedding",
+    )
     x = embedding(inputs["token_ids"], padding_mask)  # (batch, length, embedding_dim)
     pooled = []
     for width in kernel_sizes:
