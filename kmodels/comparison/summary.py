@@ -244,14 +244,20 @@ def _disagreements(groups, predictions, texts):
     ]
 
 
+def _named(names, at_most=6):
+    """a, b; the rest of a long list as a number."""
+    return ", ".join(names[:at_most]) + (f" and {len(names) - at_most} more" if len(names) > at_most else "")
+
+
 def _warnings(runs, groups, dataset):
     """What a reader must know before the figures."""
     few = [group["name"] for group in groups if group["accuracy"]["count"] < 3]
     if few:
-        yield f"Fewer than three seeds, so little can be said of differences: {', '.join(few)}."
+        names = "all" if len(few) == len(groups) > 1 else _named(few)
+        yield f"Fewer than three seeds, so little can be said of differences: {names}."
     ended = [run["name"] for run in runs if run["status"] != runner.FINISHED]
     if ended:
-        yield f"Not in the comparison, for they did not finish: {', '.join(ended)}."
+        yield f"Not in the comparison, for they did not finish: {_named(ended)}."
     timed = [run for run in runs if run["order"] is not None and (run["metrics"] or {}).get("samples_per_second")]
     if timed:
         names = [grid.group_of(run["name"]) for run in timed]
