@@ -100,6 +100,14 @@ def checkpoint_cost():
         yield f"`{row['model']}`", f"{row['mebibytes']:,.0f}", wait, f"{row['disk_seconds']:.2f} s"
 
 
+def deterministic_cost():
+    """A row for each backend and model of results/deterministic_cost.json."""
+    yield "backend", "model", "speed with it, of that without: median (range)"
+    for row in read("deterministic_cost.json")["rows"]:
+        least, most = row["speed_ratio_range"]
+        yield row["backend"], f"`{row['model']}`", f"{row['speed_ratio']:.2f} ({least:.2f} to {most:.2f})"
+
+
 def read(name):
     """The value in a JSON file of results/."""
     return json.loads((RESULTS / name).read_text(encoding="utf-8"))
@@ -111,6 +119,7 @@ TABLES = {
     "full size": full_size,
     "kill": kill,
     "checkpoint cost": checkpoint_cost,
+    "deterministic cost": deterministic_cost,
 }
 
 

@@ -4,6 +4,7 @@ This table is read by `--help` and by the checks of a run's settings, so it impo
 build the models stand in `kmodels.models`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 POOLINGS = ("pooler", "first", "mean", "max")
@@ -16,10 +17,11 @@ class Architecture:
 
     Attributes:
         name: what `--model` takes.
-        builder: "module:function" inside `kmodels.models`.
+        builder: "module:function" inside `kmodels.models`, or a function (`kmodels.extensions`).
         reads: "words", "wordpiece" or "byte_level_bpe".
         summary: one line for `--help`.
-        seed_accuracy: best accuracy on SST-2's dev of the run that kmodels set out from (results/seed.json).
+        seed_accuracy: best accuracy on SST-2's dev of the run that kmodels set out from (results/seed.json), if there
+            was one.
         preset: the pretrained encoder it starts from by default; None for models over words.
         poolings: the values `--pooling` takes, the default first; empty where there is nothing to choose.
         defaults: settings of `kmodels.config.RunConfig` that this architecture wants otherwise than the rest.
@@ -27,14 +29,18 @@ class Architecture:
     """
 
     name: str
-    builder: str
+    builder: str | Callable
     reads: str
     summary: str
-    seed_accuracy: float
+    seed_accuracy: float | None = None
     preset: str | None = None
     poolings: tuple[str, ...] = ()
     defaults: dict = field(default_factory=dict)
     defaults_with_embeddings: dict = field(default_factory=dict)
+
+    def has(self, name):
+        """False for a setting that only other architectures have."""
+        return name not in ONLY_FOR or self.name in ONLY_FOR[name] or name in self.defaults
 
     @property
     def is_encoder(self):
@@ -42,7 +48,8 @@ class Architecture:
         return self.preset is not None
 
 
-_WORDS = {
+# What all models over words, and all that start from an encoder, want otherwise than the rest.
+WORD_DEFAULTS = {
     "epochs": 5,
     "batch_size": 64,
     "learning_rate": 1e-3,
@@ -54,7 +61,7 @@ _WORDS = {
     "label_smoothing": 0.0,
 }
 # Devlin et al. 2019, appendix A.3: 2e-5 to 5e-5, batches of 16 or 32, 2 to 4 epochs.
-_ENCODER = {
+ENCODER_DEFAULTS = {
     "epochs": 3,
     "batch_size": 32,
     "learning_rate": 2e-5,
@@ -74,9 +81,9 @@ ARCHITECTURES = {
             reads="words",
             summary="embedding, convolutions of several widths, max over time (Kim 2014)",
             seed_accuracy=0.8073,
-            defaults=_WORDS
+            defaults=WORD_DEFAULTS
             | {"embedding_dim": 300, "num_filters": 100, "kernel_sizes": (2, 3, 4, 5), "dropout": 0.5}
-            | {"schedule": "linear"},
+            | {"epochs": 3, "schedule": "linear", "label_smoothing": 0.1},
             defaults_with_embeddings={"frozen_embeddings": False, "learning_rate": 5e-4},
         ),
         Architecture(
@@ -87,10 +94,12 @@ ARCHITECTURES = {
             seed_accuracy=0.8291,
             # The maximum first: it was two to three points better than the last states on SST-2 (results/README.md).
             poolings=("max", "last", "mean"),
-            defaults=_WORDS
+            defaults=WORD_DEFAULTS
             | {"embedding_dim": 300, "lstm_units": 150, "dropout": 0.5, "word_dropout": 0.2}
             | {"epochs": 4, "schedule": "linear", "label_smoothing": 0.1},
-            defaults_with_embeddings={"frozen_embeddings": True, "lstm_units": 256},
+            # A table that stays as it is may well be large: more words that the training text has not.
+            defaults_with_embeddings={"frozen_embeddings": True, "vocabulary_size": 50_000, "lstm_units": 256}
+            | {"dropout": 0.3, "word_dropout": 0.1},
         ),
         Architecture(
             "bert_base_pool",
@@ -100,7 +109,7 @@ ARCHITECTURES = {
             seed_accuracy=0.9323,
             preset="bert_base_en_uncased",
             poolings=POOLINGS,
-            defaults=_ENCODER | {"dropout": 0.1},
+            defaults=ENCODER_DEFAULTS | {"dropout": 0.1},
         ),
         Architecture(
             "bert_large_pool",
@@ -110,7 +119,7 @@ ARCHITECTURES = {
             seed_accuracy=0.9312,
             preset="bert_large_en_uncased",
             poolings=POOLINGS,
-            defaults=_ENCODER | {"dropout": 0.1},
+            defaults=ENCODER_DEFAULTS | {"dropout": 0.1},
         ),
         Architecture(
             "bert_base_lstm",
@@ -120,7 +129,7 @@ ARCHITECTURES = {
             seed_accuracy=0.9243,
             preset="bert_base_en_uncased",
             poolings=LSTM_POOLINGS,
-            defaults=_ENCODER | {"lstm_units": 256, "dropout": 0.1},
+            defaults=ENCODER_DEFAULTS | {"lstm_units": 256, "dropout": 0.1},
         ),
         Architecture(
             "roberta_pool",
@@ -130,12 +139,13 @@ ARCHITECTURES = {
             seed_accuracy=0.9564,
             preset="roberta_large_en",
             poolings=POOLINGS,
-            defaults=_ENCODER | {"learning_rate": 1e-5, "dropout": 0.1},
+            defaults=ENCODER_DEFAULTS | {"learning_rate": 1e-5, "dropout": 0.1},
         ),
     )
 }
 
-# Settings that only these architectures have; for another one they are refused, not ignored.
+# Settings that only these architectures have, and those with a default of their own for it; for another one they are
+# refused, not ignored.
 _ENCODERS = tuple(name for name, architecture in ARCHITECTURES.items() if architecture.is_encoder)
 ONLY_FOR = {
     "embedding_dim": ("textcnn", "bilstm"),

@@ -6,6 +6,7 @@ import sys
 
 from absl import flags
 
+from kmodels import extensions
 from kmodels.architectures import ARCHITECTURES
 from kmodels.config import RunConfig
 from kmodels.errors import InputError, Interrupted, RunError
@@ -71,6 +72,7 @@ def help_text():
             lines += ["", group]
         lines += _flag_help(field)
     lines += ["", "  --flagfile=FILE", "      read flags from a file, one a line; flags after it win"]
+    lines += ["  --extension=FILE.py", "      load architectures and datasets of your own (docs/extending.md)"]
     return "\n".join(lines) + "\n"
 
 
@@ -86,7 +88,7 @@ def run(main, argv):
     """
 
     def call():
-        config = parse(argv)
+        config = parse(extensions.load_named(argv))
         if config is None:
             print(help_text(), end="")
         else:

@@ -7,6 +7,7 @@ of None means «as the architecture has it» (`kmodels.architectures`); `RunConf
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from kmodels import settings
@@ -22,7 +23,8 @@ from kmodels.errors import InputError
 from kmodels.settings import did_you_mean, setting
 
 BACKENDS = ("jax", "tensorflow", "torch")
-DATASETS = ("sst2", "sample")
+# What `--dataset` takes: names, with the function that loads it where an extension brought it.
+DATASETS: dict[str, Callable | None] = {"sst2": None, "sample": None}
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 MONITORS = ("loss", "accuracy")
 SCHEDULES = ("constant", "linear")
@@ -32,7 +34,7 @@ SCHEDULES = ("constant", "linear")
 class RunConfig:
     """Every setting of a run. Immutable; see `--help` or each field's metadata for what it means."""
 
-    model: str = setting("textcnn", "Model", "which classifier to train", choices=tuple(ARCHITECTURES))
+    model: str = setting("textcnn", "Model", "which classifier to train", choices=ARCHITECTURES)
     backend: str | None = setting(
         None,
         "Model",
@@ -173,7 +175,7 @@ class RunConfig:
         if self.pooling is None and self.architecture.poolings:
             filled["pooling"] = self.architecture.poolings[0]
         if self.vocabulary_size is None and not _has_own_vocabulary(filled.get("preset", self.preset)):
-            filled["vocabulary_size"] = 20000
+            filled.setdefault("vocabulary_size", 20000)
         config = dataclasses.replace(self, **filled)
         if config.output_dir is None:
             config = dataclasses.replace(config, output_dir=_default_output_dir(config))
@@ -242,7 +244,7 @@ def _check_together(config):
         allowed = f"one of {', '.join(architecture.poolings)}" if architecture.poolings else "left out"
         raise InputError(f"pooling must be {allowed} for {config.model}; got {config.pooling!r}")
     for name, models in ONLY_FOR.items():
-        if getattr(config, name) and config.model not in models:
+        if getattr(config, name) and not architecture.has(name):
             raise InputError(f"{name} is a setting of {', '.join(models)}; {config.model} has none")
     if config.frozen_embeddings and config.embeddings is None:
         raise InputError("frozen_embeddings needs embeddings: random vectors must be trained; give --embeddings")

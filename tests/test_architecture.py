@@ -18,6 +18,7 @@ LEVELS = [
         "kmodels.config",
         "kmodels.backend",
         "kmodels.records",
+        "kmodels.extensions",
         "kmodels.signals",
         "kmodels",
     },

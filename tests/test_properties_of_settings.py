@@ -38,7 +38,7 @@ def given_values_of(field, text):
     bounds = field.metadata
     kind = value_type(field)
     if bounds["choices"]:
-        return st.sampled_from(bounds["choices"])
+        return st.sampled_from(list(bounds["choices"]))
     if field.name == "preset":
         return st.one_of(text, st.sampled_from(list(SCRATCH_SIZES)).map("scratch:{}".format))
     if kind in (str, bool):

@@ -81,7 +81,7 @@ def _seed_results(folder, runs):
     for config in map(records.read_object, filter(Path.is_file, configs)):
         if config.get("dataset") != "sst2" or config.get("train_file"):
             return {}
-    return {name: each.seed_accuracy for name, each in ARCHITECTURES.items()}
+    return {name: each.seed_accuracy for name, each in ARCHITECTURES.items() if each.seed_accuracy}
 
 
 def _runs(folder):

@@ -73,6 +73,8 @@ def load(dataset="sst2", data_dir=None, train_file=None, validation_file=None, t
         raise InputError("--text_column and --label_column need --train_file and --validation_file; got neither file")
     if dataset == "sample":
         return _load_sample(data_dir)
+    if (loader := DATASETS[dataset]) is not None:
+        return _from_extension(dataset, loader(data_dir=data_dir))
     train, validation = sst2.load_sst2(data_dir)
     return Dataset(Examples(*train), Examples(*validation), sst2.LABEL_NAMES)
 
@@ -102,6 +104,24 @@ def _load_sample(data_dir):
         raise InputError(f"--dataset=sample is generated and reads no folder; got --data_dir={data_dir}; leave one out")
     train, validation = (Examples(texts, np.asarray(labels, dtype=np.int32)) for texts, labels in sample_examples())
     return Dataset(train, validation, sst2.LABEL_NAMES)
+
+
+def _from_extension(name, loaded):
+    """What an extension's function gave (`kmodels.extensions.dataset`), checked."""
+    try:
+        train_texts, train_labels, texts, labels, label_names = loaded
+        parts = [(list(train_texts), np.asarray(train_labels)), (list(texts), np.asarray(labels))]
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the dataset {name} must give texts and labels twice, and label names; {error}") from error
+    for texts, labels in parts:
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise InputError(f"the dataset {name} must give texts as one str or more for each part")
+        if labels.shape != (len(texts),) or labels.dtype.kind not in "iu":
+            raise InputError(f"the dataset {name} must give an int label for each of its {len(texts)} texts")
+        if labels.min() < 0 or labels.max() >= len(label_names):
+            raise InputError(f"the dataset {name} must give labels from 0 to {len(label_names) - 1}")
+    train, validation = (Examples(texts, labels.astype(np.int32)) for texts, labels in parts)
+    return Dataset(train, validation, tuple(map(str, label_names)))
 
 
 def load_files(train_file, validation_file, text_column=None, label_column=None):

@@ -8,7 +8,9 @@ import inspect
 
 
 def builder(architecture):
-    """The function that builds an `Architecture`'s model, from its "module:function"."""
+    """The function that builds an `Architecture`'s model."""
+    if callable(architecture.builder):
+        return architecture.builder
     module, function = architecture.builder.split(":")
     return getattr(importlib.import_module(f"kmodels.models.{module}"), function)
 
@@ -16,7 +18,7 @@ def builder(architecture):
 def build(config, num_classes, vocabulary_size=None, backbone=None, word_vectors=None):
     """Builds the classifier that a resolved config names.
 
-    A builder's parameters are settings of the same names; what is no setting is given here.
+    A builder's parameters are settings of the same names; what is no setting is given here, or keeps its default.
 
     Args:
         config: kmodels.config.RunConfig, resolved.
@@ -31,6 +33,6 @@ def build(config, num_classes, vocabulary_size=None, backbone=None, word_vectors
     function = builder(config.architecture)
     given = {"num_classes": num_classes, "vocabulary_size": vocabulary_size, "backbone": backbone}
     given["word_vectors"] = word_vectors
-    parameters = inspect.signature(function).parameters
-    arguments = {name: given[name] if name in given else getattr(config, name) for name in parameters}
+    known = given | {name: value for name, value in vars(config).items() if name not in given}
+    arguments = {name: known[name] for name in inspect.signature(function).parameters if name in known}
     return function(**arguments)
