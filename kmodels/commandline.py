@@ -1,8 +1,11 @@
 """The command line: RunConfig's settings as flags, a grouped --help, one line for what is wrong."""
 
+import contextlib
 import dataclasses
+import importlib.metadata
 import re
 import sys
+from pathlib import Path
 
 from absl import flags
 
@@ -47,6 +50,7 @@ def parse(argv):
         InputError: a flag is unknown, or its value is not possible.
     """
     values = _flag_values()
+    argv = [_found_flag_file(argument) for argument in argv]
     try:
         # known_only: absl's own search for the flag nearest to an unknown one is a recursion too deep for a long name
         rest = values(argv, known_only=True)[1:]
@@ -144,6 +148,20 @@ def _say(message, status):
 
 def _on_one_line(message):
     return " ".join(str(message).split())
+
+
+def _found_flag_file(argument):
+    """--flagfile=flags/NAME.flags, or only NAME, means the installed one of that name where there is no such file."""
+    flag, _, value = argument.partition("=")
+    if flag not in ("--flagfile", "-flagfile") or not value or Path(value).is_file():
+        return argument
+    name = Path(value).name.removesuffix(".flags") + ".flags"
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        for file in importlib.metadata.files("kmodels") or ():
+            if file.name == name and (path := Path(str(file.locate()))).is_file():
+                return f"{flag}={path}"
+    path = Path(__file__).parent.parent / "flags" / name  # of a checkout
+    return f"{flag}={path}" if path.is_file() else argument
 
 
 def _flag_values():
