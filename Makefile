@@ -20,9 +20,12 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Tests run beside each other, a framework's threads in one of them would only wait for those in another.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4
+
 test: lint  ## the whole test suite, all backends: one process, one framework
-	$(BIN)/python -m pytest -m 'not backend'
-	@set -e; for backend in $(BACKENDS); do echo "== $$backend"; KERAS_BACKEND=$$backend $(BIN)/python -m pytest -m backend; done
+	$(PYTEST) -m 'not backend'
+	@set -e; for backend in $(BACKENDS); do echo "== $$backend"; KERAS_BACKEND=$$backend $(PYTEST) -m backend; done
 
 clean:  ## everything that can be made again
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info results/runs

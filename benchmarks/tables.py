@@ -15,9 +15,9 @@ MODELS = ("textcnn", "bilstm", "bert_base_pool", "bert_large_pool", "bert_base_l
 
 
 def runs():
-    """[(config, environment, metrics), …] of the runs in results/sst2, by model, start and backend."""
+    """[(config, environment, metrics), …] of the runs in results/sst2*, by model, start and backend."""
     found = []
-    for folder in sorted(path.parent for path in RESULTS.glob("sst2/*/metrics.json")):
+    for folder in sorted(path.parent for path in RESULTS.glob("sst2*/*/metrics.json")):
         files = ("config", "environment", "metrics")
         found.append(tuple(json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in files))
     return sorted(found, key=lambda run: (MODELS.index(run[0]["model"]), start(run[0]), run[0]["backend"]))
@@ -25,6 +25,8 @@ def runs():
 
 def start(config):
     """What a run starts from, in words."""
+    if config.get("embeddings"):
+        return f"{config['embeddings'].rpartition('/')[2]}'s token vectors"
     return (config["preset"] or "random vectors").rpartition("/")[2]
 
 
@@ -46,7 +48,7 @@ def best_per_model():
 
 
 def every_run():
-    """A row for each run in results/sst2."""
+    """A row for each run in results/sst2*."""
     yield (
         "model",
         "starts from",

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -24,9 +23,10 @@ def train(*flags, **environment):
 
 def test_help_is_grouped_names_every_setting_and_is_quick():
     train("--help")  # compiled once, as after an installation
-    start = time.perf_counter()
+    before = os.times()
     result = train("--help")
-    assert time.perf_counter() - start < 0.5
+    after = os.times()  # of the processor, not of the clock: other tests may run beside this one
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 0.5
     assert result.returncode == 0
     for heading in ("Models", "Model", "Data", "Recipe", "Output"):
         assert f"\n{heading}\n" in result.stdout
