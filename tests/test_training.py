@@ -178,7 +178,7 @@ def test_a_users_callback_is_told_of_every_step_in_order(run):
     "settings",
     [
         {"gradient_accumulation_steps": 2},
-        {"label_smoothing": 0.1},
+        {"label_smoothing": 0.3},
         {"clip_norm": 0.0, "weight_decay": 0.1},
         {"schedule": "linear", "warmup_fraction": 0.5},
         {"max_train_examples": 20},
