@@ -15,6 +15,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "train": "kmodels.training",
     "load": "kmodels.inference",
+    "build": "kmodels.inference",
+    "Classifier": "kmodels.inference",
+    "Evaluation": "kmodels.evaluation",
     "RunConfig": "kmodels.config",
     "Record": "kmodels.records",
     "read": "kmodels.records",
@@ -23,9 +26,9 @@ _HOMES = {
     "Interrupted": "kmodels.errors",
     "ARCHITECTURES": "kmodels.architectures",
 }
-_MODULES = ("callbacks", "backend", "config", "records")
+_MODULES = ("callbacks", "backend", "config", "extensions", "records")
 
-__all__ = ["__version__", *_HOMES, "callbacks"]
+__all__ = ["__version__", *_HOMES, "callbacks", "extensions"]
 
 
 def __getattr__(name):

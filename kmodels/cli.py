@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-from kmodels import commandline
+from kmodels import commandline, extensions
 from kmodels.errors import InputError
 from kmodels.settings import did_you_mean
 
@@ -15,8 +15,12 @@ Sentence classifiers in Keras 3 on JAX, TensorFlow or PyTorch, measured.
                                                           train a grid, each run a process, and report
     kmodels report FOLDER                                 the report again, from the records alone
     kmodels runs FOLDER                                   the runs in a folder as a table (--sort=COLUMN, --json)
+    kmodels predict RUN < reviews.txt                     the labels of sentences, as they come
+    kmodels evaluate RUN --file=dev.tsv                   how good a trained model is on labelled sentences
+    kmodels serve RUN --port=8080                         a page to try sentences on, and POST /v1/predict
+    kmodels export RUN --format=onnx --output=model.onnx  the model for another runtime, checked against the run
 """
-COMMANDS = ("compare", "report", "runs")
+COMMANDS = ("compare", "report", "runs", "predict", "evaluate", "serve", "export")
 
 
 def main(argv=None):
@@ -32,7 +36,7 @@ def _command(name, arguments):
     if name in ("help", "--help", "-h"):
         print(_HELP, end="")
     elif name in COMMANDS:
-        importlib.import_module(f"kmodels.commands.{name}").run(arguments)
+        importlib.import_module(f"kmodels.commands.{name}").run(extensions.load_named(arguments))
     else:
         raise InputError(f"unknown command {name!r}{did_you_mean(name, ['train', *COMMANDS])}; see kmodels help")
 

@@ -1,6 +1,100 @@
-"""Probabilities from a model and token ids, in the order of the sentences."""
+"""Probabilities from a model and token ids, in the order of the sentences, fast: like lengths together, few shapes."""
+
+import os
+from collections import deque
+from pathlib import Path
 
 import numpy as np
+
+from kmodels import backend, backends
+from kmodels.data.batching import FILLER, assemble
+
+# Cells of a batch: where more of them gain nothing any more.
+CPU_BATCH_TOKENS = 2048
+ACCELERATOR_BATCH_TOKENS = 32768
+MOST_IN_FLIGHT = 2  # batches that the device has while the host makes the next one
+
+# Where every shape is compiled: few lengths and few numbers of rows for what does not fill a batch.
+SMALL_ROWS = (1, 8)
+SMALL_LENGTHS = (16, 64, 256)
+
+# The fastest first, as `python benchmarks/predict.py --what=backends` measured them on a CPU. Of GPUs none was
+# measured: PyTorch is the one whose usual package brings GPU kernels.
+FASTEST_ON_CPU = {
+    "words": ("jax", "tensorflow", "torch"),
+    "encoder float32": ("jax", "tensorflow", "torch"),
+    "encoder mixed": ("torch", "tensorflow", "jax"),
+}
+FASTEST_ON_GPU = ("torch", "jax", "tensorflow")
+GPU_DRIVER = Path("/dev/nvidiactl")
+
+
+def backend_for(config, name=None):
+    """The backend to predict on: `name`, else KERAS_BACKEND, else the fastest that is installed.
+
+    Args:
+        config: the run's kmodels.config.RunConfig.
+        name: of a backend, or None.
+
+    Raises:
+        InputError: as of kmodels.backend.resolve.
+    """
+    if name or os.environ.get("KERAS_BACKEND"):
+        return backend.resolve(name)
+    if GPU_DRIVER.exists():
+        order = FASTEST_ON_GPU
+    elif config.architecture.is_encoder:
+        order = FASTEST_ON_CPU["encoder float32" if config.precision == "float32" else "encoder mixed"]
+    else:
+        order = FASTEST_ON_CPU["words"]
+    return next(filter(backend.is_installed, order), None) or backend.resolve()
+
+
+class Predictor:
+    """A classifier made ready for many sentences.
+
+    Args:
+        model: keras.Model from {"token_ids", "padding_mask"} to logits, (batch, num_classes). Its weights may change
+            later.
+        padding_id: the token id that fills up.
+        longest: the most tokens that a sentence has.
+    """
+
+    def __init__(self, model, padding_id, longest):
+        framework = backends.current()
+        self._start = framework.predict_function(model)
+        self._padding_id = padding_id
+        self._num_classes = model.output_shape[-1]
+        batch_tokens = ACCELERATOR_BATCH_TOKENS if framework.device_memory() else CPU_BATCH_TOKENS
+        self._shapes = (FixedShapes if framework.COMPILES_EACH_SHAPE else AnyShapes)(batch_tokens, longest)
+
+    def probabilities(self, tokenized):
+        """Probabilities of every class.
+
+        Args:
+            tokenized: kmodels.data.tokenizers.TokenizedTexts.
+
+        Returns:
+            float32, (num_texts, num_classes), in the order of the texts.
+        """
+        lengths = tokenized.lengths
+        labels = np.zeros(len(lengths), np.int32)
+        found = np.zeros((len(lengths), self._num_classes), np.float32)
+        in_flight: deque = deque()
+        for rows, length in plan(lengths, self._shapes):
+            inputs, _, _ = assemble(tokenized, labels, rows, length, self._padding_id)
+            in_flight.append((rows, self._start(inputs["token_ids"], inputs["padding_mask"])))
+            if len(in_flight) > MOST_IN_FLIGHT:
+                _collect(found, *in_flight.popleft())
+        for rows, logits in in_flight:
+            _collect(found, rows, logits)
+        return found
+
+
+def _collect(found, rows, logits):
+    """Waits for a batch, and puts its probabilities where they belong."""
+    real = rows != FILLER
+    found[rows[real]] = softmax(logits()[real])
 
 
 def probabilities(model, batches):
@@ -8,23 +102,103 @@ def probabilities(model, batches):
 
     Args:
         model: keras.Model from {"token_ids", "padding_mask"} to logits.
-        batches: kmodels.data.batching.Batches of the sentences; its labels are not looked at.
+        batches: kmodels.data.batching.Batches of the sentences; of these only sentences and padding are looked at.
 
     Returns:
         float32, (num_sentences, num_classes).
     """
-    found = None
-    plan = batches.plan()
-    for rows, (inputs, _, weights) in zip(plan.rows, batches.iterate()):
-        logits = np.asarray(model.predict_on_batch(inputs), np.float32)
-        if found is None:
-            found = np.zeros((len(batches.labels), logits.shape[-1]), np.float32)
-        real = weights > 0
-        found[rows[real]] = softmax(logits[real])
-    return found
+    return Predictor(model, batches.padding_id, int(batches.buckets[-1])).probabilities(batches.tokenized)
 
 
 def softmax(logits):
     """Logits to probabilities, over the last axis."""
     exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+# Which sentences share a batch, and its shape
+
+
+def plan(lengths, shapes):
+    """Puts sentences into batches: from the longest down, so that what does not fill a batch is short.
+
+    Args:
+        lengths: int, (num_sentences,); tokens of each sentence.
+        shapes: FixedShapes or AnyShapes.
+
+    Yields:
+        (rows, length): int, (batch,), numbers of the batch's sentences, then FILLER; the length to pad to.
+    """
+    order = np.argsort(-np.asarray(lengths), kind="stable")
+    start = 0
+    while start < len(order):
+        num_rows, length = shapes.of(len(order) - start, int(lengths[order[start]]))
+        rows = order[start : start + num_rows]
+        start += len(rows)
+        yield np.concatenate([rows, np.full(num_rows - len(rows), FILLER)]), length
+
+
+class AnyShapes:
+    """Batches without fillers, padded to their own longest sentence, where no shape costs a compilation.
+
+    Args:
+        batch_tokens: cells of a batch.
+        longest: the most tokens that a sentence has.
+    """
+
+    def __init__(self, batch_tokens, longest):
+        self.batch_tokens = max(batch_tokens, longest)
+
+    def of(self, num_rows, length):
+        """The (rows, length) of a batch whose longest sentence has `length` tokens, if so many sentences are left."""
+        length = max(1, length)
+        return min(num_rows, max(1, self.batch_tokens // length)), length
+
+
+class FixedShapes:
+    """The same few shapes for every stream: full batches of about twenty lengths, a dozen small shapes for the rest.
+
+    Args:
+        batch_tokens: cells of a full batch.
+        longest: the most tokens that a sentence has.
+    """
+
+    def __init__(self, batch_tokens, longest):
+        self.batch_tokens = max(batch_tokens, longest)
+        self.lengths = fixed_lengths(longest)
+        self.small_lengths = np.array([*(length for length in SMALL_LENGTHS if length < longest), longest])
+
+    def of(self, num_rows, length):
+        """The (rows, length) of a batch whose longest sentence has `length` tokens, if so many sentences are left."""
+        full = _least(self.lengths, length)
+        if num_rows >= self._full_rows(full):
+            return self._full_rows(full), full
+        small = _least(self.small_lengths, length)
+        most = self._full_rows(small)
+        return next((rows for rows in SMALL_ROWS if num_rows <= rows < most), most), small
+
+    def all(self):
+        """Every (rows, length) there is."""
+        full = [(self._full_rows(length), int(length)) for length in self.lengths]
+        small = [
+            (rows, int(length))
+            for length in self.small_lengths
+            for rows in (*SMALL_ROWS, self._full_rows(length))
+            if rows <= self._full_rows(length)
+        ]
+        return sorted({*full, *small})
+
+    def _full_rows(self, length):
+        return 2 ** int(np.log2(self.batch_tokens // length))
+
+
+def fixed_lengths(longest):
+    """Lengths a quarter of an octave apart, at least 2 apart, up to `longest`: 2, 4, … 16, 20, 24, 28, 32, 40, …"""
+    lengths = [length for length in range(2, 16, 2) if length < longest]
+    quarters = [2**octave * quarter // 4 for octave in range(4, 32) for quarter in (4, 5, 6, 7)]
+    return np.array([*lengths, *(length for length in quarters if length < longest), max(1, longest)])
+
+
+def _least(lengths, length):
+    """The least of ascending lengths that holds a sentence of `length` tokens."""
+    return int(lengths[np.searchsorted(lengths, length)])

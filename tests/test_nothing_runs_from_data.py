@@ -698,10 +698,11 @@ def dangers_in(source):
 
 
 SOURCES = [*sorted((ROOT / "kmodels").rglob("*.py")), ROOT / "train.py"]
-# a run of a comparison is a process of its own; never by a shell (KEYWORDS)
+# a run of a comparison and a step of an export are processes of their own; never by a shell (KEYWORDS)
 # a file of the user's own is loaded because a flag names it
 ON_PURPOSE = {
     "kmodels/comparison/runner.py": {"subprocess"},
+    "kmodels/export/processes.py": {"subprocess"},
     "kmodels/extensions.py": {"spec_from_file_location"},
 }
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import numpy as np
 
 from kmodels.backends import DeviceMemory, cpu
 
@@ -24,6 +25,35 @@ def feed(batches, num_steps):
         num_steps: how many batches it gives; not needed here.
     """
     return batches()
+
+
+# A shape that was not met before costs a compilation.
+COMPILES_EACH_SHAPE = True
+
+
+def predict_function(model):
+    """The model without what training needs, compiled.
+
+    Args:
+        model: keras.Model from {"token_ids", "padding_mask"} to logits.
+
+    Returns:
+        function of token_ids, int32, and padding_mask, bool, NumPy, (batch, length), that starts the model on them and
+        returns a function without arguments, which waits for the logits: float32, NumPy, (batch, num_classes).
+    """
+
+    @jax.jit
+    def logits(trainable, others, inputs):
+        return model.stateless_call(trainable, others, inputs, training=False)[0]
+
+    def start(token_ids, padding_mask):
+        # Anew for each batch: weights may change, and Keras's own loops give away the arrays that they were in.
+        trainable = [variable.value for variable in model.trainable_variables]
+        others = [variable.value for variable in model.non_trainable_variables]
+        result = logits(trainable, others, {"token_ids": token_ids, "padding_mask": padding_mask})
+        return lambda: np.asarray(result, np.float32)
+
+    return start
 
 
 def optimizer_class(kind: Any):

@@ -38,6 +38,28 @@ def feed(batches, num_steps):
     return dataset.apply(tf.data.experimental.assert_cardinality(num_steps)).prefetch(4)
 
 
+# A graph takes any shape: none is compiled.
+COMPILES_EACH_SHAPE = False
+
+
+def predict_function(model):
+    """The model without what training needs, as one graph for all shapes.
+
+    Args:
+        model: keras.Model from {"token_ids", "padding_mask"} to logits.
+
+    Returns:
+        function of token_ids, int32, and padding_mask, bool, NumPy, (batch, length), that starts the model on them and
+        returns a function without arguments, which waits for the logits: float32, NumPy, (batch, num_classes).
+    """
+
+    @tf.function(input_signature=[_SIGNATURE[0]], autograph=False)
+    def logits(inputs):
+        return tf.cast(model(inputs, training=False), tf.float32)
+
+    return lambda token_ids, padding_mask: logits({"token_ids": token_ids, "padding_mask": padding_mask}).numpy
+
+
 def optimizer_class(kind: Any):
     """Keras's optimizer, told each gradient as a dense tensor.
 

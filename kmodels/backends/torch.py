@@ -27,6 +27,31 @@ def feed(batches, num_steps):
     return batches()
 
 
+# Every operation is a call of its own, whatever its shape.
+COMPILES_EACH_SHAPE = False
+
+
+def predict_function(model):
+    """The model without what training needs: nothing is kept for gradients.
+
+    Args:
+        model: keras.Model from {"token_ids", "padding_mask"} to logits.
+
+    Returns:
+        function of token_ids, int32, and padding_mask, bool, NumPy, (batch, length), that starts the model on them and
+        returns a function without arguments, which waits for the logits: float32, NumPy, (batch, num_classes).
+    """
+    device = model.weights[0].value.device
+
+    @torch.inference_mode()
+    def start(token_ids, padding_mask):
+        inputs = {"token_ids": torch.from_numpy(token_ids), "padding_mask": torch.from_numpy(padding_mask)}
+        result = model({name: value.to(device) for name, value in inputs.items()}, training=False)
+        return lambda: result.float().cpu().numpy()
+
+    return start
+
+
 def optimizer_class(kind: Any):
     """Keras's Adam or AdamW with PyTorch's fused kernel for the update, on a CPU.
 

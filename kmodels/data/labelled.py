@@ -70,8 +70,14 @@ def validation_of(config, label_names):
     Raises:
         InputError: they can't be found here, or don't fit the run any more.
     """
-    if config.train_file is None and config.dataset == "sample":
-        return datasets.load("sample").validation, "the built-in data"
+    if config.train_file is None and config.dataset != "sst2":
+        loaded = datasets.load(config.dataset, config.data_dir)
+        if loaded.label_names != tuple(label_names):
+            raise InputError(
+                f"the run's classes are {listed(label_names)}, those of the dataset {config.dataset} "
+                f"{listed(loaded.label_names)}; {_ASK}"
+            )
+        return loaded.validation, f"the dataset {config.dataset}"
     path = Path(config.validation_file or Path(config.data_dir or sst2.cache_folder()) / "dev.tsv").expanduser()
     if not path.is_file():
         raise InputError(f"the run's validation data is not here ({path}); {_ASK}")
