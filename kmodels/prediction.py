@@ -9,14 +9,15 @@ import numpy as np
 from kmodels import backend, backends
 from kmodels.data.batching import FILLER, assemble
 
-# Cells of a batch: where more of them gain nothing any more.
-CPU_BATCH_TOKENS = 2048
+# Cells of a batch: where more of them gain no speed any more. Smaller batches hold sentences of more similar length.
+CPU_BATCH_TOKENS = 512  # for each core
 ACCELERATOR_BATCH_TOKENS = 32768
 MOST_IN_FLIGHT = 2  # batches that the device has while the host makes the next one
 
 # Where every shape is compiled: few lengths and few numbers of rows for what does not fill a batch.
 SMALL_ROWS = (1, 8)
 SMALL_LENGTHS = (16, 64, 256)
+CELLS_OF_A_START = 64  # what starting a batch costs, beside what is in it
 
 # The fastest first, as `python benchmarks/predict.py --what=backends` measured them on a CPU. Of GPUs none was
 # measured: PyTorch is the one whose usual package brings GPU kernels.
@@ -65,7 +66,8 @@ class Predictor:
         self._start = framework.predict_function(model)
         self._padding_id = padding_id
         self._num_classes = model.output_shape[-1]
-        batch_tokens = ACCELERATOR_BATCH_TOKENS if framework.device_memory() else CPU_BATCH_TOKENS
+        on_cpu = min(CPU_BATCH_TOKENS * (os.cpu_count() or 1), ACCELERATOR_BATCH_TOKENS)
+        batch_tokens = ACCELERATOR_BATCH_TOKENS if framework.device_memory() else on_cpu
         self._shapes = (FixedShapes if framework.COMPILES_EACH_SHAPE else AnyShapes)(batch_tokens, longest)
 
     def probabilities(self, tokenized):
@@ -170,12 +172,10 @@ class FixedShapes:
 
     def of(self, num_rows, length):
         """The (rows, length) of a batch whose longest sentence has `length` tokens, if so many sentences are left."""
-        full = _least(self.lengths, length)
-        if num_rows >= self._full_rows(full):
-            return self._full_rows(full), full
-        small = _least(self.small_lengths, length)
+        full, small = _least(self.lengths, length), _least(self.small_lengths, length)
         most = self._full_rows(small)
-        return next((rows for rows in SMALL_ROWS if num_rows <= rows < most), most), small
+        candidates = [(self._full_rows(full), full), *((rows, small) for rows in (*SMALL_ROWS, most) if rows <= most)]
+        return min(candidates, key=lambda shape: (shape[0] * shape[1] + CELLS_OF_A_START) / min(num_rows, shape[0]))
 
     def all(self):
         """Every (rows, length) there is."""

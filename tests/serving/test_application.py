@@ -63,22 +63,18 @@ def test_top_k_gives_the_likeliest(port):
 
 
 def test_explained_words_carry_their_scores(port):
-    _, answer = post(port, {"texts": ["😀 good, dull don't", ""], "explain": True})
-    words = answer["predictions"][0]["words"]
-    assert [word["text"] for word in words] == ["😀", "good", ",", "dull", "don't"]
-    assert (words[1]["start"], words[1]["end"]) == (2, 6)  # code points
-    probability = Counting().predict_proba(["good dull", "dull", "good"])
-    found = {word["text"]: word["score"] for word in words}
-    # «good,» is no word to this model, so only «dull» counts.
-    assert found == {
-        "😀": 0,
-        "good": 0,
-        ",": pytest.approx(-found["dull"] + found["dull"] + found[","]),
-        "dull": found["dull"],
-        "don't": 0,
-    }
-    assert found["dull"] == pytest.approx(float(probability[1, 0] - 0.5))
-    assert answer["predictions"][1]["words"] == []
+    texts = ["😀 good and superb , dull don't", "", "dull dull"]
+    _, answer = post(port, {"texts": texts, "explain": True})
+    found = [[(word["text"], word["score"]) for word in each["words"]] for each in answer["predictions"]]
+    one, two = (1 / (1 + np.exp(-count)) for count in (1, 2))
+    moved = {"good": one - 0.5, "superb": one - 0.5, "dull": one - two}
+    for (word, score), expected in zip(found[0], ["😀", "good", "and", "superb", ",", "dull", "don't"], strict=True):
+        assert word == expected
+        assert score == pytest.approx(moved.get(word, 0), abs=1e-6)
+    assert found[1] == []
+    assert found[2] == [("dull", pytest.approx(two - one, abs=1e-6))] * 2
+    place = answer["predictions"][0]["words"][1]
+    assert (place["start"], place["end"]) == (2, 6)  # code points
 
 
 def test_the_model_describes_itself(port):

@@ -102,9 +102,10 @@ def test_a_model_that_can_not_be_warmed_up_ends_it(capsys):
     def warm_up(classifier):
         raise ValueError("no kernel for this device")
 
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(RunError, match=r"the model can't compute: ValueError.*no kernel"):
         server.run(Counting, warm_up, "toy", "127.0.0.1", 0, Limits())
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_the_model_is_loaded_in_the_thread_that_computes():
