@@ -95,6 +95,7 @@ def test_a_model_that_differs_from_its_run_is_not_left_there(trained, chosen_bac
 
     monkeypatch.setattr(processes, "run", spoil)
     (tmp_path / "notes.txt").write_text("mine")
+    capsys.readouterr()  # what the training said
     status = cli.main(["kmodels", "export", str(run), "--format=torch", f"--output={tmp_path / 'model.pt2'}"])
     said = capsys.readouterr()
     assert (status, said.out, said.err.count("\n")) == (1, "", 1)

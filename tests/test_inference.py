@@ -180,6 +180,7 @@ def command(chosen_backend, capsys):
     """A function that runs `kmodels evaluate` in this process: (exit status, stdout, stderr)."""
 
     def call(*arguments):
+        capsys.readouterr()  # what a fixture's training said
         status = cli.main(["kmodels", "evaluate", *map(str, arguments)])
         return status, *capsys.readouterr()
 
