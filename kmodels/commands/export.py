@@ -36,8 +36,12 @@ def _export(own, rest):
         raise InputError("export needs one run's folder: kmodels export RUN --format=NAME --output=PATH")
     if not own.format or not own.output:
         raise InputError(f"export needs --{'output' if own.format else 'format'}; see kmodels export --help")
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # not before the temporary folder goes
-    done = export.export(rest[0], own.format, own.output, own.overwrite)
+    # Not at once: the temporary folder goes first.
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        done = export.export(rest[0], own.format, own.output, own.overwrite)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     print(f"{done.path}: {done.config.model} in float32, built on {done.backend}{_how_else(done)}")
     print(f"its logits are within {max(done.difference, 1e-7):.0e} of the run's; how to call it: {done.page}")
 
