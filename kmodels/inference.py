@@ -202,13 +202,18 @@ def _read(folder):
     if len(set(names)) < len(names):
         raise InputError(f"{folder / records.MODEL}: label_names must differ from each other; got {names!r:.80}")
     config = config.resolved(config.backend)
-    if config.embedding_dim is None and not config.architecture.is_encoder:  # it is not known of word vectors
+    # With word vectors, it is theirs, and only the run knows it.
+    if config.embedding_dim is None and "embedding_dim" in config.architecture.defaults:
+        config.embedding_dim is None and "embedding_dim" in config.architecture.defaults
+    ):  # it is not known of word vectors
         raise InputError(f"{folder / records.CONFIG}: embedding_dim must be a whole number; got none")
     return config, description
 
 
 def _least_weights(config, num_classes, vocabulary_size, description, path):
-    """What a model has at least: (arrays, numbers in them). All but vectors."""
+    """What a model has at least: (arrays, numbers in them). All but vectors; of an extension's, nothing is known."""
+    if callable(config.architecture.builder):
+        return 0, 0
     if config.architecture.is_encoder:
         sizes = encoder_sizes.of_description(description.get("backbone"), path)
         num_arrays, num_numbers = encoder_sizes.least_weights(sizes)

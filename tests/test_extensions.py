@@ -54,6 +54,24 @@ def test_the_documents_examples_train_and_load_again(files, tmp_path, capsys):
     assert set(classifier.predict(["rain again", "the sun is out"])) <= {"bad", "good"}
 
 
+@pytest.mark.backend
+def test_an_architecture_may_have_no_word_vectors_and_sizes_of_its_own(review_files, tmp_path):
+    @extensions.architecture("counts", reads="words", summary="", defaults={"lstm_units": 4000})
+    def counts(vocabulary_size, num_classes, lstm_units):
+        import keras
+
+        from kmodels.models.inputs import logits_layer, token_inputs
+
+        inputs = token_inputs()
+        x = keras.ops.sum(keras.ops.one_hot(inputs["token_ids"], vocabulary_size), axis=1)
+        return keras.Model(inputs, logits_layer(num_classes, 0)(x))
+
+    train_file, validation_file = map(str, review_files)
+    files = {"train_file": train_file, "validation_file": validation_file}
+    kmodels.train(model="counts", epochs=1, output_dir=str(tmp_path / "run"), **files)
+    assert kmodels.load(tmp_path / "run").predict_proba(["the film is great"]).shape == (1, 2)
+
+
 def test_an_extension_is_in_the_help_and_a_name_can_be_mistyped(files, capsys):
     assert commandline.run(print, ["kmodels train", f"--extension={files['average']}", "--help"]) == 0
     assert "average           mean of word vectors" in capsys.readouterr().out
