@@ -204,8 +204,6 @@ def _read(folder):
     config = config.resolved(config.backend)
     # With word vectors, it is theirs, and only the run knows it.
     if config.embedding_dim is None and "embedding_dim" in config.architecture.defaults:
-        config.embedding_dim is None and "embedding_dim" in config.architecture.defaults
-    ):  # it is not known of word vectors
         raise InputError(f"{folder / records.CONFIG}: embedding_dim must be a whole number; got none")
     return config, description
 
