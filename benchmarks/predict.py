@@ -243,8 +243,9 @@ def child(name, **settings):
 
 def measure_kmodels(arguments):
     """The command's own path from file to file, on the backend that it takes by default."""
-    from kmodels import answers, inference, prediction, streaming
-    from kmodels.background import Background
+    from kmodels import inference, prediction
+    from kmodels.prediction import answers, streaming
+    from kmodels.prediction.background import Background
 
     config, label_names = inference.settings_of(arguments.run)
     name = arguments.backend or prediction.backend_for(config)

@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-from kmodels import commandline, extensions
+from kmodels import __version__, commandline, extensions
 from kmodels.errors import InputError
 from kmodels.settings import did_you_mean
 
@@ -35,6 +35,8 @@ def main(argv=None):
 def _command(name, arguments):
     if name in ("help", "--help", "-h"):
         print(_HELP, end="")
+    elif name in ("version", "--version"):
+        print(f"kmodels {__version__}")
     elif name in COMMANDS:
         importlib.import_module(f"kmodels.commands.{name}").run(extensions.load_named(arguments))
     else:

@@ -49,6 +49,21 @@ def parse(argv):
     Raises:
         InputError: a flag is unknown, or its value is not possible.
     """
+    values = _parsed(argv)
+    if values.help:
+        return None
+    fields = dataclasses.fields(RunConfig)
+    return RunConfig.from_settings(**{field.name: _typed(field, values[field.name].value) for field in fields})
+
+
+def given(argv):
+    """The names of the settings that a command line gives, in whatever order, defaults too. Arguments as of `parse`."""
+    values = _parsed(argv)
+    return {field.name for field in dataclasses.fields(RunConfig) if values[field.name].present}
+
+
+def _parsed(argv):
+    """absl.flags.FlagValues of a command line. InputError as of `parse`."""
     values = _flag_values()
     argv = [_found_flag_file(argument) for argument in argv]
     try:
@@ -60,10 +75,7 @@ def parse(argv):
         raise InputError(_on_one_line(_in_our_words(str(error)))) from error
     if rest:
         raise InputError(_on_one_line(_refusal(rest[0])))
-    if values.help:
-        return None
-    fields = dataclasses.fields(RunConfig)
-    return RunConfig.from_settings(**{field.name: _typed(field, values[field.name].value) for field in fields})
+    return values
 
 
 def help_text():
@@ -123,6 +135,28 @@ def own_flags(arguments, **defaults):
     except (flags.Error, ValueError) as error:
         raise InputError(_on_one_line(str(error))) from error
     return values, rest
+
+
+def one_folder(rest, flag_names, usage):
+    """The one argument of a command that is no flag, as `own_flags` gave the rest.
+
+    Args:
+        rest: [argument, …].
+        flag_names: the command's flags, for a hint at the one that may have been meant.
+        usage: what is said if there is not one argument.
+
+    Returns:
+        pathlib.Path.
+
+    Raises:
+        InputError: an unknown flag, or not one argument.
+    """
+    for argument in rest:
+        if argument.startswith("-"):
+            raise InputError(_on_one_line(_unknown_flag(argument, [*flag_names, "help"])))
+    if len(rest) != 1:
+        raise InputError(f"{usage}; got {len(rest) or 'none'}")
+    return Path(rest[0]).expanduser()
 
 
 def exit_status(call):
@@ -201,15 +235,15 @@ def _flag_help(field):
 
 def _refusal(argument):
     """What is wrong with an argument that is no flag of ours."""
-    name = argument.lstrip("-").partition("=")[0]
-    if name and argument.startswith("-"):
-        return f"unknown flag --{name}{_nearest_flag(name)}"
+    if argument.startswith("-") and argument.strip("-"):
+        return _unknown_flag(argument, [field.name for field in dataclasses.fields(RunConfig)] + ["flagfile", "help"])
     return f"every setting is a flag, --name=value; got {argument!r}"
 
 
-def _nearest_flag(name):
-    names = [field.name for field in dataclasses.fields(RunConfig)] + ["flagfile", "help"]
-    return did_you_mean(name, names).replace("'", "").replace("did you mean ", "did you mean --")
+def _unknown_flag(argument, names):
+    name = argument.lstrip("-").partition("=")[0]
+    hint = did_you_mean(name, names).replace("'", "").replace("did you mean ", "did you mean --")
+    return f"unknown flag --{name}{hint}"
 
 
 def _in_our_words(message):

@@ -6,7 +6,7 @@ import tempfile
 import hypothesis
 import pytest
 
-from tests.reviews import write_review_files
+from tests.reviews import tiny_settings, write_review_files
 
 # Before anything can import Keras: no test writes into the home folder or reaches out.
 _HOME = tempfile.TemporaryDirectory(prefix="kmodels-tests-")
@@ -40,3 +40,27 @@ def chosen_backend():
 def review_files(tmp_path):
     """Two small TSV files of short reviews, (train_file, validation_file)."""
     return write_review_files(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def shared_files(tmp_path_factory):
+    """The review files of all runs of `record_of`."""
+    return write_review_files(tmp_path_factory.mktemp("reviews"))
+
+
+@pytest.fixture(scope="session")
+def record_of(chosen_backend, shared_files, tmp_path_factory):
+    """A function from a model's name to the kmodels.Record of a tiny run of it, made once; not to be changed."""
+    from kmodels.training import train
+
+    records = {}
+
+    def record(model="textcnn"):
+        if model not in records:
+            folder = tmp_path_factory.mktemp(model) / "run"
+            # textcnn learns what can be learned, for the examples in docstrings.
+            length = {"epochs": 6} if model == "textcnn" else {"epochs": 1, "max_train_examples": 16}
+            records[model] = train(**tiny_settings(model, shared_files, folder, **length))
+        return records[model]
+
+    return record

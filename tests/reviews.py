@@ -2,6 +2,8 @@
 
 import random
 
+import numpy as np
+
 from kmodels.architectures import ARCHITECTURES
 
 
@@ -35,3 +37,10 @@ def tiny_settings(model, review_files, output_dir, **settings):
     defaults = {"epochs": 2, "batch_size": 16, "num_buckets": 1, "precision": "float32", "output_dir": str(output_dir)}
     files = {"train_file": train_file, "validation_file": validation_file}
     return {"model": model} | sizes | defaults | files | settings
+
+
+def sentences(count):
+    """Different sentences of 0 to 17 words, some of them good and some of them bad, in no order of length."""
+    numbers = np.random.default_rng(0)
+    words = ["the", "film", "is", "fine", "great", "poor", "dull", "and", "unheard-of"]
+    return [" ".join(numbers.choice(words, numbers.integers(0, 18))) for _ in range(count)]

@@ -23,7 +23,7 @@ LEVELS = [
         "kmodels",
     },
     {"kmodels.data", "kmodels.checkpoints", "kmodels.locks", "kmodels.run_folder"},
-    {"kmodels.comparison", "kmodels.evaluation", "kmodels.evaluation_table"},  # figures and records, without a model
+    {"kmodels.comparison", "kmodels.evaluation"},  # figures and records, without a model
     {"kmodels.layers", "kmodels.models", "kmodels.losses"},
     {"kmodels.backends", "kmodels.optimizers", "kmodels.callbacks"},
     {
@@ -33,10 +33,6 @@ LEVELS = [
         "kmodels.inference",
         "kmodels.prediction",
         "kmodels.peak",
-        "kmodels.attribution",
-        "kmodels.streaming",
-        "kmodels.background",
-        "kmodels.answers",
     },
     {"kmodels.export", "kmodels.serving"},
     {"kmodels.commandline", "kmodels.commands", "kmodels.cli", "kmodels.__main__", "train"},

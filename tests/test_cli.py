@@ -1,5 +1,7 @@
 """kmodels COMMAND, from the outside."""
 
+import importlib
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -8,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from kmodels import cli
+from kmodels.commands import report
+from kmodels.comparison import grid, runner
 from tests.reviews import tiny_settings, write_review_files
 
 ROOT = Path(__file__).parent.parent
@@ -25,8 +29,9 @@ def kmodels(*arguments):
         (["compar"], "unknown command 'compar'; did you mean 'compare'?"),
         (["compare"], "compare needs --output_dir"),
         (["compare", "--output_dir=x", "--seeds=a"], "seeds must be whole numbers"),
-        (["compare", "--output_dir=x", "--model=textcnn", "--seed=3"], "compare takes --seeds, not --seed"),
+        (["compare", "--output_dir=x", "--model=textcnn", "--seed=3"], "compare takes --models, not --model"),
         (["compare", "--output_dir=x", "--models=textcn"], "did you mean 'textcnn'"),
+        (["compare", "--output_dir=x", "--seed=0"], "compare takes --seeds, not --seed"),
         (["compare", "--output_dir=x", "--jobs=0"], "jobs must be at least 1"),
         (["compare", "--output_dir=x", "--epoch=3"], "unknown flag --epoch; did you mean --epochs?"),
         (["report"], "report needs one folder"),
@@ -50,6 +55,34 @@ def test_a_wrong_call_gets_one_line_and_status_2(capsys, monkeypatch, tmp_path, 
 def test_help_is_there(capsys, arguments):
     assert cli.main(["kmodels", *arguments]) == 0
     assert "--model" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_help_of_a_command_names_its_flags_and_prints_nothing_else(capsys, command):
+    module = importlib.import_module(f"kmodels.commands.{command}")
+    assert cli.main(["kmodels", command, "--help"]) == 0
+    assert capsys.readouterr() == (module.HELP, "")
+    assert f"kmodels {command} " in module.HELP
+    for flag in getattr(module, "FLAGS", ()):
+        assert f"--{flag}" in module.HELP
+
+
+def test_the_version_is_the_packages(capsys):
+    assert cli.main(["kmodels", "--version"]) == 0
+    assert capsys.readouterr().out == f"kmodels {importlib.metadata.version('kmodels')}\n"
+
+
+def test_what_is_given_to_compare_holds_even_if_it_is_trains_default(capsys, monkeypatch, tmp_path):
+    shared = []
+    monkeypatch.setattr(grid, "cells", lambda *arguments: shared.append(arguments[4]) or [])
+    monkeypatch.setattr(runner, "run", lambda *arguments: [])
+    monkeypatch.setattr(report, "write_report", lambda *arguments: None)
+    cli.main(["kmodels", "compare", f"--output_dir={tmp_path}"])
+    cli.main(["kmodels", "compare", f"--output_dir={tmp_path}", "--precision=auto", "--save_predictions=false"])
+    assert shared == [
+        {"precision": "float32", "save_predictions": True, "measure_peak": True},
+        {"precision": "auto", "save_predictions": False, "measure_peak": True},
+    ]
 
 
 def test_a_grid_is_trained_reported_and_not_trained_again(tmp_path):

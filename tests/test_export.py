@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,6 @@ from kmodels.config import BACKENDS, RunConfig
 from kmodels.data import tokenizers
 from kmodels.errors import InputError, RunError
 from kmodels.export import probes, processes, steps
-from tests.reviews import tiny_settings, write_review_files
 
 ROOT = Path(__file__).parent.parent
 NAMES = dict(zip(export.FORMATS, ("model.onnx", "model", "model.pt2", "model.tflite", "model.xml")))
@@ -25,14 +25,13 @@ PAIRS += [("roberta_pool", "onnx"), ("roberta_pool", "litert")]
 
 
 @pytest.fixture(scope="module")
-def trained(chosen_backend, tmp_path_factory):
+def trained(record_of, tmp_path_factory):
     """A function from a model's name to (a run's folder, its probabilities of the sentences that a page has)."""
-    files, made = write_review_files(tmp_path_factory.mktemp("files")), {}
+    made = {}
 
-    def train(model):
+    def run(model):
         if model not in made:
-            settings = tiny_settings(model, files, tmp_path_factory.mktemp(model), epochs=1, max_length=16)
-            folder = kmodels.train(**settings).output_dir
+            folder = shutil.copytree(record_of(model).output_dir, tmp_path_factory.mktemp(model) / "run")
             texts = ["the film is great", "the plot is awful and the cast is dull"]
             made[model] = folder, kmodels.load(folder).predict_proba(texts)
             if model == "textcnn":  # as if it had been trained so: its export must be in float32 all the same
@@ -40,7 +39,7 @@ def trained(chosen_backend, tmp_path_factory):
                 records.write_json(folder / records.CONFIG, config)
         return made[model]
 
-    return train
+    return run
 
 
 def exported(run, format, output):
@@ -129,7 +128,7 @@ def some_format(monkeypatch):
     ("arguments", "message"),
     [
         ([], "export needs one run's folder"),
-        (["RUN", "--formt=onnx"], "export needs one run's folder"),
+        (["RUN", "--formt=onnx"], "unknown flag --formt; did you mean --format?"),
         (["RUN"], "export needs --format"),
         (["RUN", "--format=torch"], "export needs --output"),
         (["RUN", "--format=onx", "--output=m"], "format must be one of onnx, tf_saved_model, torch, litert, openvino"),

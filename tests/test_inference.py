@@ -17,34 +17,12 @@ from kmodels import backend, cli, evaluation, inference
 from kmodels.architectures import ARCHITECTURES
 from kmodels.config import BACKENDS
 from tests.attacks import write_hugging_face
-from tests.reviews import tiny_settings, write_review_files
 
 pytestmark = pytest.mark.backend
 
 ROOT = Path(__file__).parent.parent
 TEXTS = ["the film is great", "", "the plot is awful and the cast is dull and the score is poor", "unheard-of words"]
 CLOSE = {"rel": 0, "abs": 1e-6}
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    return write_review_files(tmp_path_factory.mktemp("reviews"))
-
-
-@pytest.fixture(scope="module")
-def record_of(files, tmp_path_factory):
-    """A function from a model's name to the kmodels.Record of a tiny run of it, made once."""
-    records = {}
-
-    def record(model):
-        if model not in records:
-            folder = tmp_path_factory.mktemp(model) / "run"
-            # textcnn learns what can be learned, for the examples in docstrings.
-            length = {"epochs": 6} if model == "textcnn" else {"epochs": 1, "max_train_examples": 16}
-            records[model] = kmodels.train(**tiny_settings(model, files, folder, **length))
-        return records[model]
-
-    return record
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +44,7 @@ def rows_of(path):
 
 
 @pytest.mark.parametrize("model", ARCHITECTURES)
-def test_a_run_predicts_and_evaluates_as_it_was_validated(model, record_of, classifier_of, files):
+def test_a_run_predicts_and_evaluates_as_it_was_validated(model, record_of, classifier_of, shared_files):
     record, classifier = record_of(model), classifier_of(model)
     probabilities = classifier.predict_proba(TEXTS)
     assert (probabilities.dtype, probabilities.shape) == (np.float32, (4, 2))
@@ -75,8 +53,8 @@ def test_a_run_predicts_and_evaluates_as_it_was_validated(model, record_of, clas
     found = classifier.evaluate()
     assert found.accuracy == pytest.approx(record["best_validation_accuracy"], abs=1e-6)
     assert found.loss == pytest.approx(record["best_validation_loss"], abs=1e-5)
-    assert classifier.evaluate(file=files[1]).to_json() == found.to_json()
-    assert classifier.evaluate(*rows_of(files[1])).to_json() == found.to_json()
+    assert classifier.evaluate(file=shared_files[1]).to_json() == found.to_json()
+    assert classifier.evaluate(*rows_of(shared_files[1])).to_json() == found.to_json()
 
 
 @pytest.mark.parametrize("model", ["textcnn", "roberta_pool"])
@@ -151,24 +129,26 @@ def other_backend(chosen):
     return next((name for name in reversed(BACKENDS) if name != chosen and backend.is_installed(name)), chosen)
 
 
-def test_the_command_gives_json_to_a_pipe_on_any_backend(record_of, classifier_of, files, tmp_path, chosen_backend):
+def test_the_command_gives_json_to_a_pipe_on_any_backend(
+    record_of, classifier_of, shared_files, tmp_path, chosen_backend
+):
     name, predictions = other_backend(chosen_backend), tmp_path / "predictions.jsonl"
     folder = shutil.copytree(record_of("textcnn").output_dir, tmp_path / "elsewhere")
-    command = [sys.executable, "-m", "kmodels", "evaluate", folder, f"--file={files[1]}", f"--backend={name}"]
+    command = [sys.executable, "-m", "kmodels", "evaluate", folder, f"--file={shared_files[1]}", f"--backend={name}"]
     environment = {variable: value for variable, value in os.environ.items() if variable != "KERAS_BACKEND"}
     done = subprocess.run(
         [*command, f"--predictions={predictions}"], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    expected = classifier_of().evaluate(file=files[1]).to_json()
+    expected = classifier_of().evaluate(file=shared_files[1]).to_json()
     assert (found["backend"], found["model"], found["run"]) == (name, "textcnn", str(folder))
     assert found["label_names"] == ["0", "1"]
     assert found["confusion_matrix"] == expected["confusion_matrix"]
     for figure in evaluation.FIGURES:
         assert found[figure] == pytest.approx(expected[figure], abs=1e-5)
     lines = [json.loads(line) for line in predictions.read_text().splitlines()]
-    texts, labels = rows_of(files[1])
+    texts, labels = rows_of(shared_files[1])
     assert [line["number"] for line in lines] == list(range(32))
     assert [line["label"] for line in lines] == list(labels)
     saved = [[line["probabilities"][name] for name in ("0", "1")] for line in lines]
@@ -195,10 +175,10 @@ def test_the_backend_asked_for_is_the_one_that_runs(command, record_of, chosen_b
         assert f"start a new process to use {other}" in command(folder, f"--backend={other}")[2]
 
 
-def test_without_a_file_the_command_takes_the_runs_validation_data(command, record_of, files):
+def test_without_a_file_the_command_takes_the_runs_validation_data(command, record_of, shared_files):
     status, out, _ = command(record_of("textcnn").output_dir)
     assert status == 0
-    assert json.loads(out)["data"] == str(files[1])
+    assert json.loads(out)["data"] == str(shared_files[1])
     assert json.loads(out)["loss"] == pytest.approx(record_of("textcnn")["best_validation_loss"], abs=1e-5)
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from kmodels import backend, commandline
 from kmodels.commands import report
 from kmodels.comparison import grid, runner
-from kmodels.config import BACKENDS, RunConfig
+from kmodels.config import BACKENDS
 from kmodels.errors import InputError, Interrupted
 
 HELP = """\
@@ -46,7 +46,7 @@ def run(arguments):
         own.backends.split(",") if own.backends else [name for name in BACKENDS if backend.is_installed(name)],
         [_whole(seed) for seed in own.seeds.split(",")],
         config.output_dir,
-        _shared_settings(config),
+        _shared_settings(config, commandline.given(["kmodels compare", *rest])),
         own.order_seed,
     )
     outcomes = runner.run(cells, config.output_dir, own.jobs, _Progress(len(cells)).tell)
@@ -58,17 +58,13 @@ def run(arguments):
         )
 
 
-def _shared_settings(config):
+def _shared_settings(config, given):
     """{name: value} of what was given for all runs, and what makes a comparison a fair one."""
-    default, given = RunConfig(), {}
-    for name, value in vars(config).items():
-        if value != getattr(default, name):
-            given[name] = value
     for name, flag in (("model", "models"), ("backend", "backends"), ("seed", "seeds")):
         if name in given:
             raise InputError(f"compare takes --{flag}, not --{name}")
-    given.pop("output_dir", None)
-    return {"precision": "float32", "save_predictions": True, "measure_peak": True} | given
+    settings = {name: value for name, value in vars(config).items() if name in given and name != "output_dir"}
+    return {"precision": "float32", "save_predictions": True, "measure_peak": True} | settings
 
 
 def _whole(text):

@@ -7,7 +7,6 @@ from pathlib import Path
 from kmodels import commandline, evaluation, inference, prediction, records
 from kmodels.data import labelled
 from kmodels.errors import InputError
-from kmodels.settings import did_you_mean
 
 HELP = """\
 Tells how good a trained model is on labelled sentences: as JSON, or on a terminal as a table.
@@ -26,6 +25,7 @@ correlation, loss and calibration error with one from resampled sentences.
   --backend=NAME          the backend to run on, whatever it was trained on (default: KERAS_BACKEND, else the fastest)
   --json                  JSON on a terminal, too
 """
+USAGE = "evaluate needs one run's folder: kmodels evaluate RUN [--file=FILE]"
 FLAGS = {"file": "", "text_column": "", "label_column": "", "predictions": "", "backend": "", "json": False}
 
 
@@ -34,7 +34,7 @@ def run(arguments):
     if own.help:
         print(HELP, end="")
         return
-    folder = _folder(rest)
+    folder = commandline.one_folder(rest, FLAGS, USAGE)
     config, label_names = inference.settings_of(folder)
     backend_name = prediction.backend_for(config, own.backend or None)
     columns = own.text_column or None, own.label_column or None
@@ -73,18 +73,6 @@ def write_predictions(path, probabilities, labels, label_names):
         line = {"number": number, "label": label_names[label], "probabilities": shown}
         lines.append(json.dumps(line) + "\n")
     records.write_text(path, "".join(lines))
-
-
-def _folder(rest):
-    """The run's folder, the one argument that is no flag."""
-    for argument in rest:
-        if argument.startswith("-"):
-            name = argument.lstrip("-").partition("=")[0]
-            hint = did_you_mean(name, [*FLAGS, "help"]).replace("'", "").replace("mean ", "mean --")
-            raise InputError(f"unknown flag --{name}{hint}")
-    if len(rest) != 1:
-        raise InputError(f"evaluate needs one run's folder: kmodels evaluate RUN [--file=FILE]; got {len(rest)}")
-    return Path(rest[0])
 
 
 def _check_place(path, source):

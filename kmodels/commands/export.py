@@ -19,10 +19,12 @@ is 1. It doesn't matter on which backend the run was trained.
   --output=PATH           the model: .onnx, a folder, .pt2, .tflite or .xml; tokenizer.json and a page go beside it
   --overwrite             replace what an earlier export left there
 """
+USAGE = "export needs one run's folder: kmodels export RUN --format=NAME --output=PATH"
+FLAGS = {"format": "", "output": "", "overwrite": False}
 
 
 def run(arguments):
-    own, rest = commandline.own_flags(arguments, format="", output="", overwrite=False, job="", steps="")
+    own, rest = commandline.own_flags(arguments, **FLAGS, job="", steps="")
     if own.help:
         print(HELP, end="")
     elif own.job:  # a step of an export, in the process that `kmodels.export.processes` started for it
@@ -32,14 +34,13 @@ def run(arguments):
 
 
 def _export(own, rest):
-    if len(rest) != 1 or rest[0].startswith("-"):
-        raise InputError("export needs one run's folder: kmodels export RUN --format=NAME --output=PATH")
+    folder = commandline.one_folder(rest, FLAGS, USAGE)
     if not own.format or not own.output:
         raise InputError(f"export needs --{'output' if own.format else 'format'}; see kmodels export --help")
     # Not at once: the temporary folder goes first.
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
-        done = export.export(rest[0], own.format, own.output, own.overwrite)
+        done = export.export(folder, own.format, own.output, own.overwrite)
     finally:
         signal.signal(signal.SIGTERM, before)
     print(f"{done.path}: {done.config.model} in float32, built on {done.backend}{_how_else(done)}")

@@ -6,9 +6,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from kmodels import answers, commandline, inference, prediction, streaming
-from kmodels.background import Background
+from kmodels import commandline, inference, prediction
 from kmodels.errors import InputError
+from kmodels.prediction import answers, streaming
+from kmodels.prediction.background import Background
 from kmodels.settings import did_you_mean
 
 HELP = """\
@@ -39,6 +40,7 @@ pauses is answered at once. Keys of a line:
   --backend=NAME          the backend to run on, whatever it was trained on; default: KERAS_BACKEND, else the fastest
                           for this run on this device
 """
+USAGE = "predict needs one run's folder: kmodels predict RUN [--file=FILE]"
 FLAGS = {
     "file": "",
     "format": "",
@@ -92,13 +94,7 @@ def run(arguments):
 
 def _request(own, rest):
     """The _Request of a command line. InputError where it makes no sense."""
-    for argument in rest:
-        if argument.startswith("-"):
-            name = argument.lstrip("-").partition("=")[0]
-            hint = did_you_mean(name, [*FLAGS, "help"]).replace("'", "").replace("mean ", "mean --")
-            raise InputError(f"unknown flag --{name}{hint}")
-    if len(rest) != 1:
-        raise InputError(f"predict needs one run's folder: kmodels predict RUN [--file=FILE]; got {len(rest)}")
+    folder = commandline.one_folder(rest, FLAGS, USAGE)
     file, output, glue_file = (
         Path(own[name].value).expanduser() if own[name].value else None for name in ("file", "output", "glue_file")
     )
@@ -116,7 +112,7 @@ def _request(own, rest):
     if len(set(paths)) < len(paths):
         raise InputError("file, output and glue_file must be different files; two are the same")
     return _Request(
-        folder=Path(rest[0]).expanduser(),
+        folder=folder,
         file=file,
         format=file_format,
         text_column=own.text_column or None,

@@ -5,18 +5,30 @@ from pathlib import Path
 from kmodels import commandline, corpus, records
 from kmodels.comparison import report, summary
 from kmodels.config import RunConfig
-from kmodels.errors import InputError
+
+HELP = """\
+Writes the report of a folder of runs from their records alone: report.html, RESULTS.md, comparison.json and plots/.
+
+    kmodels report FOLDER
+
+  --title=TEXT            of the report
+  --texts                 show validation sentences in the report where models disagree
+"""
+USAGE = "report needs one folder of runs: kmodels report FOLDER [--title=TEXT] [--texts]"
+FLAGS = {"title": "", "texts": False}
 
 
 def run(arguments):
-    own, rest = commandline.own_flags(arguments, title="", texts=False)
-    if own.help or len(rest) != 1 or rest[0].startswith("-"):
-        raise InputError("report needs one folder of runs: kmodels report FOLDER [--title=TEXT] [--texts]")
+    own, rest = commandline.own_flags(arguments, **FLAGS)
+    if own.help:
+        print(HELP, end="")
+        return
+    folder = commandline.one_folder(rest, FLAGS, USAGE)
     texts = None
     if own.texts:
-        configs = sorted(Path(rest[0]).glob(f"*/{records.CONFIG}"))
+        configs = sorted(folder.glob(f"*/{records.CONFIG}"))
         texts = sentences(RunConfig.from_json(records.read_object(configs[0]))) if configs else None
-    write_report(rest[0], own.title or None, None, texts)
+    write_report(folder, own.title or None, None, texts)
 
 
 def write_report(folder, title, command, texts):

@@ -4,12 +4,26 @@ import json
 
 from kmodels import commandline
 from kmodels.comparison import table
-from kmodels.errors import InputError
+
+HELP = f"""\
+Lists the runs in a folder, at any depth, finished or not.
+
+    kmodels runs FOLDER --sort=accuracy
+
+  --sort=COLUMN           one of {", ".join(table.COLUMNS)};
+                          figures fall, names rise (default: name)
+  --json                  JSON instead of a table; what is not known yet is null
+
+Without FOLDER: results/runs.
+"""
+USAGE = "runs needs one folder: kmodels runs FOLDER [--sort=COLUMN] [--json]"
+FLAGS = {"sort": "name", "json": False}
 
 
 def run(arguments):
-    own, rest = commandline.own_flags(arguments, sort="name", json=False)
-    if own.help or len(rest) > 1 or any(argument.startswith("-") for argument in rest):
-        raise InputError("runs needs a folder: kmodels runs FOLDER [--sort=COLUMN] [--json]")
-    rows = table.rows(rest[0] if rest else "results/runs", own.sort)
+    own, rest = commandline.own_flags(arguments, **FLAGS)
+    if own.help:
+        print(HELP, end="")
+        return
+    rows = table.rows(commandline.one_folder(rest or ["results/runs"], FLAGS, USAGE), own.sort)
     print(json.dumps(rows, indent=2) if own.json else table.text(rows))

@@ -2,13 +2,13 @@
 
 import dataclasses
 import importlib.util
-from pathlib import Path
 
 import numpy as np
 
 from kmodels import commandline, inference, prediction
 from kmodels.data.tokenizers import TokenizedTexts
 from kmodels.errors import InputError
+from kmodels.prediction.shapes import FixedShapes
 from kmodels.serving.limits import Limits, help_lines
 
 PACKAGES = ("starlette", "uvicorn", "prometheus_client")
@@ -25,23 +25,23 @@ SIGTERM and SIGINT end it after what is in flight is answered, with exit status 
                           for this run on this device)
 {help_lines()}
 """
+USAGE = "serve needs one run's folder: kmodels serve RUN [--port=N]"
 
 
 def run(arguments):
-    defaults = {field.name: field.default for field in dataclasses.fields(Limits)}
-    own, rest = commandline.own_flags(arguments, host="127.0.0.1", port=8080, backend="", **defaults)
+    of_limits = {field.name: field.default for field in dataclasses.fields(Limits)}
+    flags = {"host": "127.0.0.1", "port": 8080, "backend": "", **of_limits}
+    own, rest = commandline.own_flags(arguments, **flags)
     if own.help:
         print(HELP, end="")
         return
-    if len(rest) != 1 or rest[0].startswith("-"):
-        raise InputError("serve needs the folder of one run: kmodels serve RUN [--port=N]; see kmodels serve --help")
-    limits = Limits(**{name: own[name].value for name in defaults})
+    folder = commandline.one_folder(rest, flags, USAGE)
+    limits = Limits(**{name: own[name].value for name in of_limits})
     missing = [name.replace("_", "-") for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(f"serve needs {', '.join(missing)}; install what it needs: pip install 'kmodels[serve]'")
     from kmodels.serving import server  # here, because it is there only with the extra
 
-    folder = Path(rest[0])
     server.run(
         lambda: load(folder, own.backend or None),
         lambda classifier: warm_up(classifier.predictor, limits.max_batch),
@@ -73,7 +73,7 @@ def warm_up(predictor, max_batch):
 def _shapes(predictor, max_batch):
     """The (rows, length) of batches that at most so many sentences can need; one of them where none is compiled."""
     shapes = predictor._shapes
-    if not isinstance(shapes, prediction.FixedShapes):
+    if not isinstance(shapes, FixedShapes):
         return [(1, 1)]
     # What does not fill a batch is filled up to the rows of a small shape, whatever their number.
     return [(rows, length) for rows, length in shapes.all() if rows <= max_batch or length in shapes.small_lengths]

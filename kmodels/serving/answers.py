@@ -1,6 +1,6 @@
 """What a client gets: probabilities under their labels, and words with their scores. Plain values for JSON."""
 
-from kmodels import attribution
+from kmodels.prediction import attribution
 
 
 def prediction(probabilities, label_names, top_k):

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
-from kmodels import attribution
+from kmodels.prediction import attribution
 from kmodels.serving import answers, questions
 from kmodels.serving.batching import Batcher, ModelFailed, QueueFull
 from kmodels.serving.metrics import Metrics

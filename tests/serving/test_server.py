@@ -143,9 +143,9 @@ def test_by_default_only_this_machine_reaches_it():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "serve needs the folder of one run"),
-        (["a", "b"], "serve needs the folder of one run"),
-        (["a", "--prot=1"], "serve needs the folder of one run"),
+        ([], "serve needs one run's folder"),
+        (["a", "b"], "serve needs one run's folder"),
+        (["a", "--prot=1"], "unknown flag --prot; did you mean --port?"),
         (["nowhere"], "nowhere holds no trained model"),
         (["nowhere", "--port=x"], "port"),
         (["nowhere", "--port=70000"], "port must be from 0 to 65535; got 70000"),

@@ -8,16 +8,12 @@ import numpy as np
 
 from kmodels import backend, backends
 from kmodels.data.batching import FILLER, assemble
+from kmodels.prediction.shapes import AnyShapes, FixedShapes, plan
 
 # Cells of a batch: where more of them gain no speed any more. Smaller batches hold sentences of more similar length.
 CPU_BATCH_TOKENS = 512  # for each core
 ACCELERATOR_BATCH_TOKENS = 32768
 MOST_IN_FLIGHT = 2  # batches that the device has while the host makes the next one
-
-# Where every shape is compiled: few lengths and few numbers of rows for what does not fill a batch.
-SMALL_ROWS = (1, 8)
-SMALL_LENGTHS = (16, 64, 256)
-CELLS_OF_A_START = 64  # what starting a batch costs, beside what is in it
 
 # The fastest first, as `python benchmarks/predict.py --what=backends` measured them on a CPU. Of GPUs none was
 # measured: PyTorch is the one whose usual package brings GPU kernels.
@@ -116,89 +112,3 @@ def softmax(logits):
     """Logits to probabilities, over the last axis."""
     exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
-
-
-# Which sentences share a batch, and its shape
-
-
-def plan(lengths, shapes):
-    """Puts sentences into batches: from the longest down, so that what does not fill a batch is short.
-
-    Args:
-        lengths: int, (num_sentences,); tokens of each sentence.
-        shapes: FixedShapes or AnyShapes.
-
-    Yields:
-        (rows, length): int, (batch,), numbers of the batch's sentences, then FILLER; the length to pad to.
-    """
-    order = np.argsort(-np.asarray(lengths), kind="stable")
-    start = 0
-    while start < len(order):
-        num_rows, length = shapes.of(len(order) - start, int(lengths[order[start]]))
-        rows = order[start : start + num_rows]
-        start += len(rows)
-        yield np.concatenate([rows, np.full(num_rows - len(rows), FILLER)]), length
-
-
-class AnyShapes:
-    """Batches without fillers, padded to their own longest sentence, where no shape costs a compilation.
-
-    Args:
-        batch_tokens: cells of a batch.
-        longest: the most tokens that a sentence has.
-    """
-
-    def __init__(self, batch_tokens, longest):
-        self.batch_tokens = max(batch_tokens, longest)
-
-    def of(self, num_rows, length):
-        """The (rows, length) of a batch whose longest sentence has `length` tokens, if so many sentences are left."""
-        length = max(1, length)
-        return min(num_rows, max(1, self.batch_tokens // length)), length
-
-
-class FixedShapes:
-    """The same few shapes for every stream: full batches of about twenty lengths, a dozen small shapes for the rest.
-
-    Args:
-        batch_tokens: cells of a full batch.
-        longest: the most tokens that a sentence has.
-    """
-
-    def __init__(self, batch_tokens, longest):
-        self.batch_tokens = max(batch_tokens, longest)
-        self.lengths = fixed_lengths(longest)
-        self.small_lengths = np.array([*(length for length in SMALL_LENGTHS if length < longest), longest])
-
-    def of(self, num_rows, length):
-        """The (rows, length) of a batch whose longest sentence has `length` tokens, if so many sentences are left."""
-        full, small = _least(self.lengths, length), _least(self.small_lengths, length)
-        most = self._full_rows(small)
-        candidates = [(self._full_rows(full), full), *((rows, small) for rows in (*SMALL_ROWS, most) if rows <= most)]
-        return min(candidates, key=lambda shape: (shape[0] * shape[1] + CELLS_OF_A_START) / min(num_rows, shape[0]))
-
-    def all(self):
-        """Every (rows, length) there is."""
-        full = [(self._full_rows(length), int(length)) for length in self.lengths]
-        small = [
-            (rows, int(length))
-            for length in self.small_lengths
-            for rows in (*SMALL_ROWS, self._full_rows(length))
-            if rows <= self._full_rows(length)
-        ]
-        return sorted({*full, *small})
-
-    def _full_rows(self, length):
-        return 2 ** int(np.log2(self.batch_tokens // length))
-
-
-def fixed_lengths(longest):
-    """Lengths a quarter of an octave apart, at least 2 apart, up to `longest`: 2, 4, … 16, 20, 24, 28, 32, 40, …"""
-    lengths = [length for length in range(2, 16, 2) if length < longest]
-    quarters = [2**octave * quarter // 4 for octave in range(4, 32) for quarter in (4, 5, 6, 7)]
-    return np.array([*lengths, *(length for length in quarters if length < longest), max(1, longest)])
-
-
-def _least(lengths, length):
-    """The least of ascending lengths that holds a sentence of `length` tokens."""
-    return int(lengths[np.searchsorted(lengths, length)])

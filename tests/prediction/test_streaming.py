@@ -1,23 +1,19 @@
-"""Sentences from a stream: every format in any blocks, bad lines, windows, and work ahead of the caller."""
+"""Sentences from a stream: every format in any blocks, and bad lines."""
 
 import csv
 import io
 import itertools
 import json
-import queue
-import threading
-import time
 import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kmodels import streaming
-from kmodels.background import Background
 from kmodels.data import files
 from kmodels.errors import InputError
-from kmodels.streaming import Pace, Row
+from kmodels.prediction import streaming
+from kmodels.prediction.streaming import Row
 
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 
@@ -189,134 +185,3 @@ def test_what_has_come_is_given_before_the_next_read(file_format, blocks):
 
     streaming.read_rows(read, file_format, found.extend)
     assert given_before == [[], ["a", "b"], ["a", "b", "c"]]
-
-
-class Rows:
-    """A source for `windows` whose pieces come when the test says so."""
-
-    def __init__(self, *pieces):
-        self.pieces: queue.Queue = queue.Queue()
-        for piece in pieces:
-            self.pieces.put(piece)
-
-    def get(self, timeout=None):
-        piece = self.pieces.get(timeout=timeout)
-        if isinstance(piece, Exception):
-            raise piece
-        return piece
-
-
-def numbered(start, stop):
-    return [Row(number, f"sentence {number}") for number in range(start, stop)]
-
-
-@given(st.lists(st.integers(0, 30), max_size=8), st.integers(1, 20))
-def test_windows_hold_every_row_once_in_order_and_no_more_than_the_pace_says(sizes, most):
-    ends = [0, *itertools.accumulate(sizes)]
-    pieces = [numbered(start, end) for start, end in itertools.pairwise(ends)]
-    pace = Pace(least=1, most=most)
-    pace.rows = most
-    found = list(streaming.windows(Rows(*pieces, None), pace))
-    assert [row for window in found for row in window] == numbered(0, ends[-1])
-    assert all(1 <= len(window) <= most for window in found)
-    assert len(found) == -(-ends[-1] // most)
-
-
-def test_windows_of_long_sentences_are_short(monkeypatch):
-    monkeypatch.setattr(streaming, "MOST_CHARACTERS", 100)
-    rows = [Row(number, "x" * 60) for number in range(5)]
-    assert [len(window) for window in streaming.windows(Rows(rows, None), Pace())] == [2, 2, 1]
-
-
-def test_input_that_pauses_is_a_window_at_once():
-    source = Rows(numbered(0, 3))
-    found = streaming.windows(source, Pace())
-    start = time.monotonic()
-    assert next(found) == numbered(0, 3)
-    assert time.monotonic() - start < 2  # far more than it takes: nothing else would ever come
-    source.pieces.put(numbered(3, 4))
-    assert next(found) == numbered(3, 4)
-
-
-def test_input_that_trickles_does_not_wait_for_a_full_window(monkeypatch):
-    monkeypatch.setattr(streaming, "PAUSE_SECONDS", 60)  # never a pause
-    monkeypatch.setattr(streaming, "GATHER_SECONDS", 0.05)
-    source, stop = Rows(), threading.Event()
-
-    def trickle():
-        for number in itertools.count():
-            source.pieces.put(numbered(number, number + 1))
-            if stop.wait(0.01):
-                return
-
-    thread = threading.Thread(target=trickle)
-    thread.start()
-    window = next(streaming.windows(source, Pace()))
-    stop.set()
-    thread.join()
-    assert window == numbered(0, len(window))
-    assert len(window) < 200
-
-
-def test_what_came_before_an_error_is_a_window():
-    found = streaming.windows(Rows(numbered(0, 2), InputError("stdin can't be read")), Pace())
-    assert next(found) == numbered(0, 2)
-    with pytest.raises(InputError, match="can't be read"):
-        next(found)
-
-
-def test_the_pace_follows_the_models_speed():
-    pace = Pace(seconds=4, least=64, most=1024)
-    for _ in range(10):
-        pace.took(pace.rows, 0.1)
-    assert pace.rows == 1024
-    pace.took(3, 0.001)
-    assert pace.rows == 1024
-    pace.took(1024, 4)
-    assert pace.rows == 1024
-    for _ in range(10):
-        pace.took(pace.rows, 60)
-    assert pace.rows == 64
-    pace.took(3, 0.001)  # a short window says nothing about a long one
-    assert pace.rows == 64
-
-
-# Ahead
-
-
-def test_a_background_gives_all_in_order_and_then_nothing():
-    ahead = Background(lambda give: [give(number) for number in range(100)], most_waiting=3)
-    ahead.peek()
-    assert list(ahead) == list(range(100))
-    assert ahead.get() is None
-
-
-def test_a_background_runs_ahead_only_so_far():
-    made = []
-
-    def produce(give):
-        for number in itertools.count():
-            made.append(number)
-            give(number)
-
-    ahead = Background(produce, most_waiting=3)
-    assert [ahead.get() for _ in range(5)] == list(range(5))
-    time.sleep(0.3)
-    assert len(made) <= 5 + 3 + 1
-    ahead.close()
-    time.sleep(0.5)
-    num_made = len(made)
-    time.sleep(0.3)
-    assert len(made) == num_made
-
-
-def test_what_a_background_raises_comes_after_what_it_gave():
-    def produce(give):
-        give(1)
-        raise InputError("no more")
-
-    ahead = Background(produce, most_waiting=3)
-    assert ahead.get() == 1
-    for _ in range(2):
-        with pytest.raises(InputError, match="no more"):
-            ahead.get()

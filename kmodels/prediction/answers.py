@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kmodels import streaming
-from kmodels.background import Background
 from kmodels.errors import InputError, RunError
+from kmodels.prediction.background import Background
+from kmodels.prediction.windows import Pace, windows
 
 GLUE_HEADER = "index\tprediction\n"
 
@@ -19,26 +19,26 @@ def probabilities_of(reader, classifier, pace=None):
     """Classifies a stream, a window of it at a time; a thread tokenises the next window meanwhile.
 
     Args:
-        reader: kmodels.background.Background of lists of kmodels.streaming.Row.
+        reader: kmodels.prediction.background.Background of lists of kmodels.prediction.streaming.Row.
         classifier: kmodels.inference.Classifier.
-        pace: kmodels.streaming.Pace, which decides how long windows are.
+        pace: kmodels.prediction.windows.Pace, which decides how long windows are.
 
     Yields:
         (rows, probabilities): [Row, …] in the order of the input; float32, (number of good rows, num_classes).
 
     Raises:
-        InputError: as of kmodels.streaming.read_rows.
+        InputError: as of kmodels.prediction.streaming.read_rows.
         RunError: the model gives what is no number.
     """
-    pace = pace or streaming.Pace()
+    pace = pace or Pace()
 
     def tokenize(give):
-        for rows in streaming.windows(reader, pace):
+        for rows in windows(reader, pace):
             texts = [row.text for row in rows if row.text is not None]
             give((rows, classifier.tokenizer.encode(texts, classifier.config.max_length)))
 
-    with contextlib.closing(Background(tokenize, most_waiting=1)) as windows:
-        for rows, tokenized in windows:
+    with contextlib.closing(Background(tokenize, most_waiting=1)) as tokenized_windows:
+        for rows, tokenized in tokenized_windows:
             start = time.monotonic()
             probabilities = classifier.predictor.probabilities(tokenized)
             if not np.isfinite(probabilities).all():
@@ -54,7 +54,7 @@ def json_lines(rows, probabilities, label_names, top_k=0, threshold=0.0):
     gives {"error": str, "line": int}.
 
     Args:
-        rows: [kmodels.streaming.Row, …].
+        rows: [kmodels.prediction.streaming.Row, …].
         probabilities: float32, (number of good rows, num_classes), in their order.
         label_names: the name of each class.
         top_k: how many classes "probabilities" holds, the likeliest first; 0: the key is left out.

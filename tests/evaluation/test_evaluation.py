@@ -14,6 +14,8 @@ from sklearn.calibration import calibration_curve
 
 from kmodels import evaluation
 from kmodels.errors import InputError
+from kmodels.evaluation import metrics as figures
+from kmodels.evaluation import resampling
 
 
 @st.composite
@@ -37,7 +39,7 @@ def softmax(logits):
 
 def evaluate(probabilities, labels, num_classes, resamples=5):
     """An evaluation with few resamples: most tests don't look at intervals."""
-    with mock.patch.object(evaluation, "RESAMPLES", resamples):
+    with mock.patch.object(resampling, "RESAMPLES", resamples):
         return evaluation.evaluate(probabilities, labels, [f"class {number}" for number in range(num_classes)])
 
 
@@ -68,14 +70,14 @@ def test_calibration_error_agrees_with_scikit_learns_curve(confidences, data):
     accuracy, confidence = calibration_curve(is_right, confidences, n_bins=15, pos_label=True)
     counts = np.unique(np.searchsorted(np.linspace(0, 1, 16)[1:-1], confidences), return_counts=True)[1]
     expected = np.average(np.abs(accuracy - confidence), weights=counts)
-    assert evaluation.calibration_error(confidences, is_right) == pytest.approx(expected, abs=1e-9)
+    assert figures.calibration_error(confidences, is_right) == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_calibration_error_of_a_few_sentences_is_what_a_hand_computes():
     # Bins of a fifteenth: 0.94 and 0.95 share the last but one, 1.0 has the last for itself.
     confidences, is_right = np.array([0.90, 0.93, 1.0, 1.0]), np.array([True, False, True, False])
     expected = (abs(1 + 0 - 0.90 - 0.93) + abs(1 + 0 - 1.0 - 1.0)) / 4
-    assert evaluation.calibration_error(confidences, is_right) == pytest.approx(expected, abs=1e-12)
+    assert figures.calibration_error(confidences, is_right) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.filterwarnings("ignore:A single label was found")
@@ -84,7 +86,7 @@ def test_the_calibration_error_of_a_few_sentences_is_what_a_hand_computes():
 def test_intervals_are_quantiles_of_the_figures_of_resampled_sentences(drawn, resamples):
     probabilities, labels, num_classes = drawn
     predicted = probabilities.argmax(axis=1)
-    numbers = np.random.Generator(np.random.PCG64(evaluation.RESAMPLING_SEED))
+    numbers = np.random.Generator(np.random.PCG64(resampling.RESAMPLING_SEED))
     figures = {"macro_f1": [], "matthews_correlation": [], "loss": []}
     for _ in range(resamples):
         rows = numbers.integers(len(labels), size=len(labels))
@@ -175,7 +177,7 @@ def test_where_resampling_changes_nothing_there_is_no_interval():
 def test_many_sentences_overflow_nothing():
     # 3 of 4 right among 4 million sentences of two classes: the correlation is 3/4 - 1/4.
     right, both = np.array([1_500_000, 1_500_000]), np.array([2_000_000, 2_000_000])
-    assert evaluation.matthews_correlation(right, both, both) == pytest.approx(0.5, abs=1e-12)
+    assert figures.matthews_correlation(right, both, both) == pytest.approx(0.5, abs=1e-12)
 
 
 def test_a_probability_of_0_costs_much_but_not_everything():

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kmodels import attribution
 from kmodels.data import tokenizers
+from kmodels.prediction import attribution
 
 TEXTS = [
     "the film is good and the plot isn't dull",
