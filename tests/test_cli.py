@@ -105,7 +105,13 @@ def test_a_grid_is_trained_reported_and_not_trained_again(tmp_path):
     assert kmodels(*grid)[0] == 0
     assert {path: path.stat().st_mtime_ns for path in folder.glob("*/metrics.json")} == before
     (folder / "report.html").unlink()
-    status, out, err = kmodels("report", str(folder))
+    status, out, err = kmodels("report", str(folder), "--texts")
     assert (status, out) == (0, f"report: {folder}/report.html\n")
+    assert (folder / "report.html").read_text() == page
+    (folder / "comparison.json").write_text("damaged")
+    assert kmodels("report", str(folder), "--title=Ours")[0] == 0
+    assert kmodels("report", str(folder))[0] == 0
+    comparison = json.loads((folder / "comparison.json").read_text())
+    assert (comparison["title"], comparison["command"]) == ("Ours", None)
     status, out, err = kmodels("runs", str(folder), "--json")
     assert [row["seed"] for row in json.loads(out)] == [1, 2]

@@ -3,12 +3,16 @@
 import doctest
 import importlib.util
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
+from kmodels import cli
+
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+REPORTED = sorted(path.parent for path in (ROOT / "results").glob("*/comparison.json"))
 
 
 def tables():
@@ -23,6 +27,16 @@ def test_making_the_tables_again_changes_nothing():
     for path in module.documents():
         text = path.read_text(encoding="utf-8")
         assert module.filled(text) == text, f"run: python benchmarks/tables.py ({path.name} differs)"
+
+
+@pytest.mark.parametrize("folder", REPORTED, ids=lambda folder: folder.name)
+def test_making_the_report_again_changes_nothing(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / folder.name)
+    assert cli.main(["kmodels", "report", str(copy)]) == 0
+    files = {path.relative_to(copy) for path in copy.rglob("*") if path.is_file()}
+    assert files == {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+    for name in files:
+        assert (copy / name).read_bytes() == (folder / name).read_bytes(), f"run: kmodels report {folder} ({name})"
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

@@ -1,9 +1,10 @@
 """kmodels report: the report of a folder of runs, from their records alone."""
 
+import contextlib
 from pathlib import Path
 
 from kmodels import commandline, corpus, records
-from kmodels.comparison import report, summary
+from kmodels.comparison import report, schema, summary
 from kmodels.config import RunConfig
 
 HELP = """\
@@ -16,6 +17,7 @@ Writes the report of a folder of runs from their records alone: report.html, RES
 """
 USAGE = "report needs one folder of runs: kmodels report FOLDER [--title=TEXT] [--texts]"
 FLAGS = {"title": "", "texts": False}
+COMPARISON = "comparison.json"
 
 
 def run(arguments):
@@ -32,10 +34,16 @@ def run(arguments):
 
 
 def write_report(folder, title, command, texts):
-    comparison = summary.summarize(folder, title, command, texts)
-    records.write_json(Path(folder) / "comparison.json", comparison)
+    """Writes comparison.json and the report; without a title or a command, those of the report that is there stay."""
+    path = Path(folder) / COMPARISON
+    before = {"title": None, "command": None}
+    if path.is_file():
+        with contextlib.suppress(InputError):  # it is made anew
+            before = schema.read(path)
+    comparison = summary.summarize(folder, title or before["title"], command or before["command"], texts)
+    records.write_json(path, comparison)
     report.write(comparison, folder)
-    print(f"report: {Path(folder) / 'report.html'}")
+    print(f"report: {Path(folder) / report.PAGE}")
 
 
 def sentences(config):

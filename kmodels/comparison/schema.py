@@ -3,7 +3,8 @@
 A `?` marks what may be missing, null or empty; a figure that was not measured is left out.
 
     format            1
-    title? created? command?   text
+    title? command?   text; command made the runs
+    created?          when the last run ended, UTC
     dataset?          name?, train_sentences?, validation_sentences?, label_names? [text, …], majority_fraction?
     protocol?         [sentence, …]: what was the same for all runs
     differs_all_the_same?   [sentence, …]: what was not

@@ -5,7 +5,7 @@ The result is described in `kmodels.comparison.schema`.
 
 import itertools
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -61,8 +61,8 @@ def summarize(output_dir, title=None, command=None, texts=None):
     return {
         "format": FORMAT,
         "title": title or folder.resolve().name,
-        "created": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "command": command or f"kmodels report {folder}",
+        "created": _last_end(folder),
+        "command": command,
         "dataset": dataset,
         "protocol": list(PROTOCOL),
         "differs_all_the_same": list(DIFFERS),
@@ -73,6 +73,15 @@ def summarize(output_dir, title=None, command=None, texts=None):
         "disagreements": _disagreements(groups, predictions, texts),
         "warnings": list(_warnings(runs, groups, dataset)),
     }
+
+
+def _last_end(folder):
+    """When the last run's process ended, UTC; None if the runs were not made by `kmodels compare`."""
+    ends = [
+        datetime.fromisoformat(outcome.started) + timedelta(seconds=outcome.seconds)
+        for outcome in runner.read_outcomes(folder).values()
+    ]
+    return f"{max(ends):%Y-%m-%dT%H:%M:%SZ}" if ends else None
 
 
 def _seed_results(folder, runs):
