@@ -6,6 +6,7 @@ from pathlib import Path
 from kmodels import commandline, corpus, records
 from kmodels.comparison import report, schema, summary
 from kmodels.config import RunConfig
+from kmodels.errors import InputError
 
 HELP = """\
 Writes the report of a folder of runs from their records alone: report.html, RESULTS.md, comparison.json and plots/.
