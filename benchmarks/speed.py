@@ -1,0 +1,233 @@
+"""How fast kmodels trains, beside transformers' Trainer, KerasHub's classifier and PyTorch by hand, in turns.
+
+    python benchmarks/speed.py --data_dir=FOLDER_OF_SST2 --checkpoint=FOLDER --turns=3
+
+The checkpoint is a BERT encoder in Hugging Face format. Each side is a process of its own, and all have their turn
+before one has its next. Measured are one epoch end to end, from the text on the disk to the figures on dev, imports
+excluded; steady steps, without what is compiled or chosen in the first ones; and the time from the start of the process
+to the end of the first step. Programs that JAX compiled are kept from one turn to the next, as they are for users.
+Ratios are of figures of the same turn. A run is called disturbed if other processes had more than a twentieth of the
+machine meanwhile.
+
+The peers are in benchmarks/peers/. Figures go into results/speed.json, and docs/performance.md shows them.
+"""
+
+import argparse
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from kmodels import records  # noqa: E402
+from kmodels.architectures import ARCHITECTURES  # noqa: E402
+
+PEERS = ROOT / "benchmarks" / "peers"
+DISTURBED = 0.05  # part of the machine that others may have
+KERAS_HUB_ROWS = 256  # it takes minutes for these
+ENCODERS = {"jax": ("float32",), "tensorflow": ("float32", "mixed_bfloat16"), "torch": ("float32", "mixed_bfloat16")}
+WORD_MODELS = ("textcnn", "bilstm")
+
+
+def main():
+    arguments = parsed()
+    if arguments.child:
+        print(json.dumps(kmodels_epoch(arguments)))
+        return
+    sides = {"encoder": encoder_sides, "words": word_sides, "peak": peak_sides}
+    path = Path(arguments.output)
+    found = records.read_json(path) if path.is_file() else {}
+    with tempfile.TemporaryDirectory() as folder:
+        for what in arguments.what.split(","):
+            found[what] = in_turns(sides[what](arguments, folder), arguments.turns, folder)
+            records.write_json(path, found)
+
+
+def parsed():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--what", default="words,encoder,peak")
+    parser.add_argument("--data_dir", required=True, help="folder with SST-2's train.tsv and dev.tsv")
+    parser.add_argument("--checkpoint", help="folder of a BERT encoder in Hugging Face format")
+    parser.add_argument("--rows", type=int, default=8000, help="training sentences of the encoders")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--output", default=str(ROOT / "results" / "speed.json"))
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+# Sides: {name: command line}
+
+
+def encoder_sides(arguments, folder):
+    """Fine-tuning the checkpoint on the first rows, at each number format."""
+    settings = {
+        "model": "bert_base_pool",
+        "preset": arguments.checkpoint,
+        "pooling": "mean",
+        "learning_rate": 1e-4,
+        "batch_size": 32,
+        "max_train_examples": arguments.rows,
+    }
+    sides = {
+        f"kmodels {backend} {precision}": ours(arguments, settings, backend, precision)
+        for backend, precisions in ENCODERS.items()
+        for precision in precisions
+    }
+    checkpoint = f"--checkpoint={arguments.checkpoint}"
+    for precision in ("float32", "bfloat16"):
+        rows, work = f"--rows={arguments.rows}", f"--output_dir={folder}/trainer"
+        more = checkpoint, rows, work, f"--precision={precision}", "--learning_rate=1e-4"
+        sides[f"Trainer {precision}"] = peer("trainer", arguments, *more)
+    sides["BertTextClassifier float32"] = peer("text_classifier", arguments, checkpoint, f"--rows={KERAS_HUB_ROWS}")
+    return sides
+
+
+def word_sides(arguments, folder):
+    """An epoch of the models over words."""
+    sides = {}
+    for model in WORD_MODELS:
+        sizes = ARCHITECTURES[model].defaults
+        names = ("batch_size", "embedding_dim", "num_filters", "kernel_sizes", "lstm_units", "vocabulary_size")
+        given = {name: sizes[name] for name in names if name in sizes}
+        same = [f"--{name}={shown(value)}" for name, value in given.items()]
+        for backend in ENCODERS:
+            sides[f"{model}, kmodels {backend}"] = ours(arguments, {"model": model} | given, backend, "float32")
+        sides[f"{model}, PyTorch by hand"] = peer("pytorch", arguments, f"--model={model}", *same)
+    return sides
+
+
+def peak_sides(arguments, folder):
+    """Steps of BERT base's sizes, beside what a matrix product reaches."""
+    settings = {"model": "bert_base_pool", "preset": "scratch:base", "max_train_examples": 1024, "batch_size": 32}
+    return {
+        f"kmodels {backend} {precision}": ours(arguments, settings | {"measure_peak": True}, backend, precision)
+        for backend, precisions in ENCODERS.items()
+        for precision in precisions
+    }
+
+
+def ours(arguments, settings, backend, precision):
+    settings = settings | {"backend": backend, "precision": precision, "data_dir": arguments.data_dir, "epochs": 1}
+    return [sys.executable, __file__, f"--data_dir={arguments.data_dir}", f"--child={json.dumps(settings)}"]
+
+
+def peer(name, arguments, *more):
+    return [sys.executable, str(PEERS / f"{name}.py"), f"--data_dir={arguments.data_dir}", *more]
+
+
+def shown(value):
+    return ",".join(map(str, value)) if isinstance(value, (tuple, list)) else value
+
+
+# In turns
+
+
+def in_turns(sides, turns, folder):
+    """{"turns": [{name: figures}, …]}."""
+    order = random.Random(0)
+    found = []
+    for _ in range(turns):
+        names = list(sides)
+        order.shuffle(names)
+        turn = {}
+        for name in names:
+            turn[name] = measured(sides[name], folder)
+            print(
+                name, {key: value for key, value in turn[name].items() if isinstance(value, (int, float))}, flush=True
+            )
+        found.append({name: turn[name] for name in sides})
+    return {"turns": found}
+
+
+def measured(command, folder):
+    """The figures that a process prints, its peak memory, and whether it was disturbed."""
+    environment = os.environ | {"KMODELS_CACHE": f"{folder}/cache", "KERAS_HOME": f"{folder}/keras"}
+    if command[1].endswith("text_classifier.py"):
+        environment["KERAS_BACKEND"] = "tensorflow"  # the guide's own
+    busy, own, start = busy_seconds(), own_seconds(), time.monotonic()
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        peak = 0
+        while process.poll() is None:
+            peak = max(peak, peak_resident_bytes(process.pid))
+            time.sleep(0.2)
+        said = process.stdout.read()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+    others = (busy_seconds() - busy - (own_seconds() - own)) / ((time.monotonic() - start) * os.cpu_count())
+    figures = json.loads(said.splitlines()[-1])
+    return figures | {"peak_MiB": peak / 2**20, "others": others, "disturbed": others > DISTURBED}
+
+
+def busy_seconds():
+    """Seconds that all processors have worked so far."""
+    times = psutil.cpu_times()
+    return sum(times) - times.idle - getattr(times, "iowait", 0) - getattr(times, "guest", 0)
+
+
+def own_seconds():
+    """Seconds that this process and those it waited for have had."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def peak_resident_bytes(pid):
+    """The most that a process has held so far, by the system's count; 0 if it has just ended."""
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0
+
+
+# In a process of its own
+
+
+def kmodels_epoch(arguments):
+    """One epoch through kmodels.train."""
+    settings = json.loads(arguments.child)
+    import kmodels
+    from kmodels import backend
+
+    backend.choose(backend.resolve(settings["backend"]))
+    import keras
+
+    if "preset" in settings:
+        import keras_hub  # noqa: F401  an import, which is not timed
+
+    class FirstStep(keras.callbacks.Callback):
+        seconds = None
+
+        def on_train_batch_end(self, batch, logs=None):
+            if self.seconds is None:
+                float(logs["loss"])  # it has been done, not only begun
+                self.seconds = time.time() - psutil.Process().create_time()
+
+    first = FirstStep()
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        record = kmodels.train(**settings, output_dir=f"{folder}/run", callbacks=[first])
+        seconds = time.perf_counter() - start
+    names = ("compile_seconds", "real_token_fraction", "gflops", "matrix_product_gflops", "fraction_of_peak")
+    return {
+        "seconds": seconds,
+        "steady_per_second": record["samples_per_second"],
+        "first_step_seconds": first.seconds,
+        "accuracy": record["best_validation_accuracy"],
+        **{name: record.metrics[name] for name in names if name in record.metrics},
+        "environment": record.environment,
+    }
+
+
+if __name__ == "__main__":
+    main()
