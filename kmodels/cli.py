@@ -3,7 +3,8 @@
 import importlib
 import sys
 
-from kmodels import __version__, commandline, extensions
+import kmodels
+from kmodels import commandline, extensions
 from kmodels.errors import InputError
 from kmodels.settings import did_you_mean
 
@@ -36,7 +37,7 @@ def _command(name, arguments):
     if name in ("help", "--help", "-h"):
         print(_HELP, end="")
     elif name in ("version", "--version"):
-        print(f"kmodels {__version__}")
+        print(f"kmodels {kmodels.__version__}")
     elif name in COMMANDS:
         importlib.import_module(f"kmodels.commands.{name}").run(extensions.load_named(arguments))
     else:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kmodels import records
-from kmodels.data import datasets, tokenizers, word_vectors
+from kmodels.data import datasets, token_cache, tokenizers, word_vectors
 from kmodels.data.batching import Batches, bucket_lengths, default_num_buckets
 from kmodels.errors import InputError
 
@@ -75,8 +75,8 @@ def build(config, dataset, checkpoint=None):
     train = dataset.train
     texts, labels = train.texts[: config.max_train_examples], train.labels[: config.max_train_examples]
     tokenizer, pretrained = _known_tokens(config, checkpoint) if checkpoint else _new_tokens(config, texts)
-    training = tokenizer.encode(texts, config.max_length)
-    validation = tokenizer.encode(dataset.validation.texts, config.max_length)
+    training = token_cache.encode(tokenizer, texts, config.max_length)
+    validation = token_cache.encode(tokenizer, dataset.validation.texts, config.max_length)
     num_buckets = config.num_buckets or default_num_buckets(-(-len(texts) // config.batch_size))
     buckets = bucket_lengths(np.concatenate([training.lengths, validation.lengths]), num_buckets)
     shared = {"buckets": buckets, "batch_size": config.batch_size, "padding_id": tokenizer.padding_id}
@@ -94,7 +94,7 @@ def _new_tokens(config, texts):
     if config.embeddings is not None:
         return _embedded_words(config, texts)
     if not config.architecture.is_encoder:
-        return tokenizers.words(texts, config.vocabulary_size), Pretrained()
+        return token_cache.words(texts, config.vocabulary_size), Pretrained()
     from kmodels.models import presets
 
     tokenizer, backbone = presets.load(config, texts)
@@ -106,7 +106,7 @@ def _embedded_words(config, texts):
 
     Words that the training text has not, but the vectors have, fill the vocabulary up.
     """
-    tokenizer = tokenizers.words(texts, config.vocabulary_size)
+    tokenizer = token_cache.words(texts, config.vocabulary_size)
     wanted = set(tokenizer.vocabulary[2:])
     others = config.vocabulary_size - tokenizer.vocabulary_size, tokenizer.is_one_word
     if Path(config.embeddings).is_file():

@@ -159,9 +159,13 @@ class Tokenizer:
         """The merges of byte-level BPE, by rank, as lines of a merges.txt: list of "a b"; empty for other kinds."""
         return [" ".join(pair) for pair in json.loads(self._backend.to_str())["model"].get("merges", ())]
 
+    def to_json(self):
+        """All of the tokenizer as text: the same for the same tokenizer."""
+        return self._backend.to_str(pretty=True)
+
     def save(self, path):
-        """Writes a `tokenizer.json`: the same bytes for the same tokenizer."""
-        Path(path).write_text(self._backend.to_str(pretty=True), encoding="utf-8", newline="\n")
+        """Writes `to_json` into a `tokenizer.json`."""
+        Path(path).write_text(self.to_json(), encoding="utf-8", newline="\n")
 
     @classmethod
     def load(cls, path):
