@@ -72,11 +72,14 @@ def run(cells, output_dir, jobs=1, tell=lambda outcome: None):
             if stop.received:
                 return
             share = shares.get()
+            metrics = folder / cell.name / records.METRICS
+            before = _modified(metrics)
             outcome = _make(cell, folder / LOGS / f"{cell.name}.log", share, stop)
             shares.put(share)
             with lock:
                 outcomes[cell.name] = outcome
-                _write_outcomes(folder, outcomes.values())
+                if before is None or _modified(metrics) != before:  # else it was finished, and is not made again
+                    _write_outcome(folder, outcome)
                 tell(outcome)
 
         for future in [pool.submit(make, cell) for cell in cells]:
@@ -151,7 +154,12 @@ def _last_line(log, status):
     return lines[-1].removeprefix("error: ")[:500]
 
 
-def _write_outcomes(folder, outcomes):
-    """runs.json: the outcomes of this call, and of earlier ones those of other runs."""
-    known = read_outcomes(folder) | {outcome.name: outcome for outcome in outcomes}
-    records.write_json(folder / OUTCOMES, [asdict(outcome) for outcome in known.values()])
+def _modified(path):
+    """When a file was written last, in nanoseconds; None if there is none."""
+    return path.stat().st_mtime_ns if path.is_file() else None
+
+
+def _write_outcome(folder, outcome):
+    """Puts an outcome into runs.json, beside those of other runs."""
+    known = read_outcomes(folder) | {outcome.name: outcome}
+    records.write_json(folder / OUTCOMES, [asdict(each) for each in known.values()])
