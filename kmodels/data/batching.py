@@ -48,7 +48,7 @@ def default_num_buckets(num_steps):
     Args:
         num_steps: batches of an epoch.
     """
-    return min(10, max(1, num_steps // 20))
+    return min(12, max(1, num_steps // 20))
 
 
 def bucket_lengths(lengths, num_buckets, multiple_of=1):
