@@ -29,7 +29,7 @@ def main(argv=None):
     argv = sys.argv if argv is None else argv
     name, rest = (argv[1], argv[2:]) if len(argv) > 1 else ("help", [])
     if name == "train":
-        return commandline.run(_train, ["kmodels train", *rest])
+        return commandline.run(commandline.train, ["kmodels train", *rest])
     return commandline.exit_status(lambda: _command(name, rest))
 
 
@@ -42,12 +42,6 @@ def _command(name, arguments):
         importlib.import_module(f"kmodels.commands.{name}").run(extensions.load_named(arguments))
     else:
         raise InputError(f"unknown command {name!r}{did_you_mean(name, ['train', *COMMANDS])}; see kmodels help")
-
-
-def _train(config):
-    from kmodels.training import train
-
-    print(train(config))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from kmodels.architectures import ARCHITECTURES
 from kmodels.config import RunConfig
 from kmodels.errors import InputError, Interrupted, RunError
 from kmodels.settings import did_you_mean, value_type
+from kmodels.workers import launch
 
 # The exit statuses of a wrong call or input, of a failed run, and of a run that was interrupted (128 + SIGINT).
 WRONG_INPUT = 2
@@ -113,6 +114,15 @@ def run(main, argv):
     return exit_status(call)
 
 
+def train(config):
+    """Trains as a config says, and shows the record; in one of several workers, the process that started it does."""
+    from kmodels import training
+
+    record = training.train(config)
+    if record and not launch.is_launched():
+        print(record)
+
+
 def own_flags(arguments, **defaults):
     """The flags of a command of its own.
 
@@ -168,7 +178,8 @@ def exit_status(call):
     except RunError as error:
         return _say(error, FAILED_RUN)
     except Interrupted as stop:
-        print(stop, file=sys.stderr)
+        if not launch.say_reason(str(stop)):
+            print(stop, file=sys.stderr)
         return 128 + stop.signal_number
     except KeyboardInterrupt:
         return _say("interrupted; the best weights so far stay in the run's folder", INTERRUPTED)
@@ -176,7 +187,9 @@ def exit_status(call):
 
 
 def _say(message, status):
-    print(f"error: {_on_one_line(message)}", file=sys.stderr)
+    message = _on_one_line(message)
+    if not launch.say_reason(message):  # else the process that started this worker says it
+        print(f"error: {message}", file=sys.stderr)
     return status
 
 

@@ -136,6 +136,10 @@ class RunConfig:
     )
     seed: int = setting(0, "Recipe", "decides initial weights, batches and dropout", least=0, below=2**31)
 
+    workers: int = setting(
+        1, "Workers", "processes that share each batch, one for each GPU, or for some cores, of this machine", least=1
+    )
+
     output_dir: str | None = setting(None, "Output", "the run's folder; default: results/runs/MODEL-BACKEND-DIGEST")
     overwrite: bool = setting(False, "Output", "replace the run that the folder holds")
     checkpoint_seconds: float = setting(
@@ -177,9 +181,22 @@ class RunConfig:
         if self.vocabulary_size is None and not _has_own_vocabulary(filled.get("preset", self.preset)):
             filled.setdefault("vocabulary_size", 20000)
         config = dataclasses.replace(self, **filled)
+        if config.batch_size % config.workers:
+            raise InputError(
+                f"batch_size must be a multiple of the number of workers, {config.workers}; got {config.batch_size}"
+            )
         if config.output_dir is None:
             config = dataclasses.replace(config, output_dir=_default_output_dir(config))
         return config
+
+    def to_flags(self):
+        """The command line that gives this config: ["--name=value", …] of all that is not the default."""
+        default = RunConfig().to_json()
+        settings = {name: value for name, value in self.to_json().items() if value != default[name]}
+        return [
+            f"--{name}={','.join(map(str, value)) if isinstance(value, list) else value}"
+            for name, value in settings.items()
+        ]
 
     def to_json(self):
         """A dict that json can write and `from_json` reads back to an equal config."""
@@ -234,7 +251,7 @@ class RunConfig:
 # Where a run is written, how often it is saved, and what is done about an older one there, make it no other run.
 _NOT_THE_RUN = ("output_dir", "overwrite", "checkpoint_seconds", "save_predictions", "measure_peak", "tensorboard")
 # An unfinished run may go on with other values of these: epochs only upwards; of data, another place of the same data.
-MAY_CHANGE = ("backend", "epochs", "patience", "data_dir", "train_file", "validation_file")
+MAY_CHANGE = ("backend", "workers", "epochs", "patience", "data_dir", "train_file", "validation_file")
 
 
 def _check_together(config):

@@ -61,13 +61,14 @@ def load_dataset(config):
     )
 
 
-def build(config, dataset, checkpoint=None):
+def build(config, dataset, checkpoint=None, rank=0):
     """(Corpus, Pretrained): sentences to token ids, and what was trained before on tokens with these ids.
 
     Args:
         config: kmodels.config.RunConfig, resolved.
         dataset: kmodels.data.datasets.Dataset.
         checkpoint: kmodels.checkpoints.Checkpoint of a run that goes on, whose tokenizer and encoder are then taken.
+        rank: of this process among the run's workers.
 
     Raises:
         InputError: the preset can't be read, or the run's folder describes another encoder than its checkpoint holds.
@@ -80,6 +81,7 @@ def build(config, dataset, checkpoint=None):
     num_buckets = config.num_buckets or default_num_buckets(-(-len(texts) // config.batch_size))
     buckets = bucket_lengths(np.concatenate([training.lengths, validation.lengths]), num_buckets)
     shared = {"buckets": buckets, "batch_size": config.batch_size, "padding_id": tokenizer.padding_id}
+    shared |= {"rank": rank, "num_workers": config.workers}
     corpus = Corpus(
         label_names=dataset.label_names,
         tokenizer=tokenizer,

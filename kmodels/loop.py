@@ -3,9 +3,8 @@
 It is imported once a backend is chosen.
 """
 
+import contextlib
 from dataclasses import dataclass
-
-import keras
 
 from kmodels import backends, checkpoints, records
 from kmodels.callbacks import BestEpoch, PeakMemory
@@ -17,9 +16,10 @@ from kmodels.callbacks.patience import Patience
 from kmodels.callbacks.progress import ProgressBar
 from kmodels.callbacks.tensorboard import TensorBoardFile
 from kmodels.callbacks.throughput import Throughput
+from kmodels.callbacks.together import Together
 from kmodels.data.batching import real_token_fraction
 from kmodels.errors import RunError
-from kmodels.losses import SmoothedCrossEntropy
+from kmodels.losses import Accuracy, CrossEntropy, SmoothedCrossEntropy
 from kmodels.optimizers import WarmupSchedule, adamw
 from kmodels.signals import StopRequest
 
@@ -38,19 +38,21 @@ def compile_model(model, config, num_steps):
     updates = max(1, config.epochs * num_steps // config.gradient_accumulation_steps)
     warmup_updates = round(config.warmup_fraction * updates)
     schedule = WarmupSchedule(config.learning_rate, warmup_updates, updates, config.schedule)
+    alone = config.workers == 1 or backends.current().COMPUTES_WHOLE_BATCHES
+    num_rows = None if alone else config.batch_size // config.workers
     model.compile(
         adamw(schedule, config.weight_decay, config.clip_norm, config.gradient_accumulation_steps),
-        loss=SmoothedCrossEntropy(config.label_smoothing),
+        loss=SmoothedCrossEntropy(config.label_smoothing, num_rows),
         # Keras's own loss figure weights batches, fillers included; these weight sentences.
         weighted_metrics=[
-            keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
-            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+            CrossEntropy(),
+            Accuracy(name="accuracy"),
             FirstNonFiniteStep(),
         ],
     )
 
 
-def fit(model, config, corpus, folder, facts, callbacks=(), checkpoint=None, ended=False):
+def fit(model, config, corpus, folder, facts, group, callbacks=(), checkpoint=None, ended=False):
     """Trains a compiled model and measures it.
 
     Args:
@@ -59,6 +61,7 @@ def fit(model, config, corpus, folder, facts, callbacks=(), checkpoint=None, end
         corpus: kmodels.corpus.Corpus.
         folder: the run's, where history, checkpoints and the best weights go as they come.
         facts: {name: value} that a checkpoint keeps beside the state.
+        group: kmodels.workers.group.Group; of several workers, only the first one writes.
         callbacks: more Keras callbacks.
         checkpoint: kmodels.checkpoints.Checkpoint to go on from; None to begin.
         ended: True if that run had its last epoch.
@@ -67,31 +70,45 @@ def fit(model, config, corpus, folder, facts, callbacks=(), checkpoint=None, end
         {name: value}, as in metrics.json.
 
     Raises:
-        RunError: the loss is no number any more, or a file can't be written.
+        RunError: the loss is no number any more, a file can't be written, or another worker is lost.
         Interrupted: a signal came, and the state was saved.
     """
     place = (checkpoint.epoch, checkpoint.step) if checkpoint else (0, 0)
-    instruments = Instruments.of(config, corpus.training, folder, place)
-    told, parts = _told(config, instruments, callbacks, folder)
-    told.insert(0, RandomStates(config.seed, checkpoint))
+    together = Together(group)
+    instruments = Instruments.of(config, corpus.training, folder if group.is_first else None, place)
+    told, parts = _told(config, instruments, callbacks, folder if group.is_first else None)
+    told.insert(0, RandomStates(config.seed, checkpoint, group.rank))
     if checkpoint:
         # Keras makes moments and sums at the first step; a checkpoint is put back before that.
         model._symbolic_build(data_batch=next(corpus.validation.iterate()))
-        told.insert(0, RestoreCheckpoint(checkpoint, model, parts))
+        told.insert(0, RestoreCheckpoint(checkpoint, model, parts, group.rank if together.has_parts else 0))
         instruments.history.note_switch(checkpoint.state["backend"], checkpoint.step)
-    writer = checkpoints.Writer(folder)
-    try:
+    with contextlib.ExitStack() as opened:
+        writer = opened.enter_context(contextlib.closing(checkpoints.Writer(folder))) if group.is_first else None
+        opened.enter_context(contextlib.closing(instruments.bar))
+        opened.enter_context(_said_in_one_line(folder, group))
         with StopRequest() as stop:
-            save = SaveCheckpoints(writer, parts, facts, instruments, stop, config.checkpoint_seconds)
+            save = SaveCheckpoints(writer, parts, facts, instruments, stop, together, config.checkpoint_seconds)
             epochs = range(place[0], place[0] if ended else config.epochs)
-            _fit_epochs(model, [*told, save], epochs, place[1], corpus)
-        writer.wait()
+            _fit_epochs(model, [*told, save], epochs, place[1], corpus, together)
+        if writer:
+            writer.wait()
+        memory = together.gathered(instruments.memory.get_state())
+    return instruments.metrics(model, corpus.training, memory)
+
+
+@contextlib.contextmanager
+def _said_in_one_line(folder, group):
+    """Makes RunError of what can go wrong outside this program."""
+    try:
+        yield
     except OSError as error:
         raise RunError(f"the run can't write into {folder}: {error}") from error
-    finally:
-        instruments.bar.close()
-        writer.close()
-    return instruments.metrics(model, corpus.training)
+    except backends.current().WORKER_ERRORS as error:
+        if group.size == 1 or isinstance(error, RunError):
+            raise
+        reason = str(error).strip().partition("\n")[0]
+        raise RunError(f"another worker is lost, or doesn't answer: {reason:.300}") from error
 
 
 def _told(config, instruments, callbacks, folder):
@@ -99,17 +116,17 @@ def _told(config, instruments, callbacks, folder):
     ours = instruments.callbacks()
     if config.patience:
         ours.append(Patience(instruments.best, config.patience))
-    if config.tensorboard:
+    if config.tensorboard and folder:
         ours.append(TensorBoardFile(folder / records.TENSORBOARD))
     parts = {type(part).__name__: part for part in ours if hasattr(part, "get_state")}
     parts |= {f"callbacks[{number}]": part for number, part in enumerate(callbacks) if hasattr(part, "get_state")}
     return [*ours, *callbacks], parts
 
 
-def _fit_epochs(model, callbacks, epochs, first_step, corpus):
+def _fit_epochs(model, callbacks, epochs, first_step, corpus, together):
     """A call of `fit` for each epoch: one can then begin at any step, and a resumed run does what another one does."""
     feed, training, validation = backends.current().feed, corpus.training, corpus.validation
-    told = StepCallbacks(callbacks, model, epochs.stop, training.num_steps)
+    told = StepCallbacks(callbacks, model, epochs.stop, training.num_steps, together)
     for epoch in epochs:
         told.first_step = first_step if epoch == epochs.start else 0
         num_steps = training.num_steps - told.first_step
@@ -141,23 +158,23 @@ class Instruments:
 
     @classmethod
     def of(cls, config, training, folder, done):
-        """The instruments of a run that leaves its files in `folder` and has done these (epochs, steps)."""
+        """The instruments of a run that has done these (epochs, steps); without a folder they write nothing."""
         monitor, mode = _MONITORS[config.monitor]
         speed = Throughput(training)
         return cls(
             speed=speed,
-            best=BestEpoch(monitor, mode, folder / records.WEIGHTS),
+            best=BestEpoch(monitor, mode, folder and folder / records.WEIGHTS),
             memory=PeakMemory(),
-            history=HistoryFile(folder / records.HISTORY, speed),
-            bar=ProgressBar(config.epochs, done),
+            history=HistoryFile(folder and folder / records.HISTORY, speed),
+            bar=ProgressBar(config.epochs, done, is_shown=folder is not None),
         )
 
     def callbacks(self):
         """In the order they are told: the clock first, so that no other's work counts as training."""
         return [self.speed, StopIfNotFinite(), self.best, self.memory, self.history, self.bar]
 
-    def metrics(self, model, training):
-        """{name: value}, as in metrics.json, of the run so far."""
+    def metrics(self, model, training, memory):
+        """{name: value}, as in metrics.json, of the run so far; memory: the state of each worker's PeakMemory."""
         extra = {
             "samples_per_second": self.speed.samples_per_second,
             "tokens_per_second": self.speed.tokens_per_second,
@@ -165,4 +182,4 @@ class Instruments:
             "real_token_fraction": real_token_fraction(training.plan(), training.tokenized.lengths),
             "num_parameters": model.count_params(),
         }
-        return records.build_metrics(self.history.lines, self.best.epoch, self.speed.seconds, self.memory, extra)
+        return records.build_metrics(self.history.lines, self.best.epoch, self.speed.seconds, memory, extra)

@@ -1,4 +1,4 @@
-"""The loss that is minimised."""
+"""The loss that is minimised, and the figures that are told."""
 
 import keras
 from keras import ops
@@ -12,6 +12,8 @@ class SmoothedCrossEntropy(keras.losses.Loss):
 
     Args:
         label_smoothing: the part spread, from 0 (plain cross-entropy) to below 1.
+        num_rows: rows of a worker's part of a batch, whose weighted sum is divided by it; the mean over the workers is
+            then that over the batch (`kmodels.data.batching.Batches.iterate`). None: the mean over the weights.
 
     Call arguments:
         y_true: int, (batch,).
@@ -21,16 +23,40 @@ class SmoothedCrossEntropy(keras.losses.Loss):
     Source: Szegedy et al. 2016, section 7.
     """
 
-    def __init__(self, label_smoothing=0.0, name="smoothed_cross_entropy", **kwargs):
-        super().__init__(name=name, reduction="mean_with_sample_weight", **kwargs)
+    def __init__(self, label_smoothing=0.0, num_rows=None, name="smoothed_cross_entropy", **kwargs):
+        super().__init__(name=name, reduction="sum" if num_rows else "mean_with_sample_weight", **kwargs)
         self.label_smoothing = label_smoothing
+        self.num_rows = num_rows
 
     def call(self, y_true, y_pred):
         log_probabilities = ops.log_softmax(ops.cast(y_pred, "float32"), axis=-1)  # (batch, num_classes)
         target = ops.one_hot(ops.cast(y_true, "int32"), y_pred.shape[-1])
         if self.label_smoothing:
             target = target * (1 - self.label_smoothing) + self.label_smoothing / y_pred.shape[-1]
-        return -ops.sum(target * log_probabilities, axis=-1)  # (batch,)
+        losses = -ops.sum(target * log_probabilities, axis=-1)  # (batch,)
+        return losses / self.num_rows if self.num_rows else losses
 
     def get_config(self):
-        return super().get_config() | {"label_smoothing": self.label_smoothing}
+        return super().get_config() | {"label_smoothing": self.label_smoothing, "num_rows": self.num_rows}
+
+
+class _OverSentences:
+    """A metric in which every sentence counts once, whatever its weight in the loss; a filler (weight 0) never."""
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        if sample_weight is not None:
+            sample_weight = ops.cast(sample_weight > 0, "float32")
+        return super().update_state(y_true, y_pred, sample_weight)
+
+
+@keras.saving.register_keras_serializable("kmodels")
+class CrossEntropy(_OverSentences, keras.metrics.SparseCategoricalCrossentropy):
+    """The mean cross-entropy of logits over sentences."""
+
+    def __init__(self, name="cross_entropy", **kwargs):
+        super().__init__(name=name, **({"from_logits": True} | kwargs))
+
+
+@keras.saving.register_keras_serializable("kmodels")
+class Accuracy(_OverSentences, keras.metrics.SparseCategoricalAccuracy):
+    """The part of the sentences whose largest logit is their class's."""

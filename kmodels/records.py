@@ -59,15 +59,18 @@ def build_metrics(history, best_epoch, seconds, memory, extra, start_epoch=0):
         history: [{"epoch", "training_accuracy", "training_loss", "validation_accuracy", "validation_loss"}, …].
         best_epoch: number of the best epoch, from 0.
         seconds: how long training and validation took.
-        memory: kmodels.callbacks.PeakMemory after the run, or anything with its attributes.
+        memory: [{…}, …], by worker: the states of kmodels.callbacks.PeakMemory after the run.
         extra: {name: value} of further figures; one of None was not measured and is left out.
         start_epoch: number of the first epoch.
     """
     last = history[-1]
     best = next(line for line in history if line["epoch"] == best_epoch)
-    metrics = {"best_epoch": best_epoch, "peak_worker_0_memory_MB": memory.peak_host_bytes / MEBIBYTE}
-    for number, device in enumerate(memory.device_memory):
-        metrics[f"peak_gpu_{number}_memory_MB"] = device.peak / MEBIBYTE
+    metrics = {"best_epoch": best_epoch}
+    devices = [device for worker in memory for device in worker["device_memory"]]
+    for number, worker in enumerate(memory):
+        metrics[f"peak_worker_{number}_memory_MB"] = worker["peak_host_bytes"] / MEBIBYTE
+    for number, device in enumerate(devices):
+        metrics[f"peak_gpu_{number}_memory_MB"] = device["peak"] / MEBIBYTE
     metrics |= {
         "training_duration": str(timedelta(seconds=seconds)),
         "training_start_epoch": start_epoch,
@@ -75,19 +78,19 @@ def build_metrics(history, best_epoch, seconds, memory, extra, start_epoch=0):
         "epoch": last["epoch"],
         "training_accuracy": last["training_accuracy"],
         "training_loss": last["training_loss"],
-        "training_worker_0_memory_MB": memory.host_bytes / MEBIBYTE,
     }
-    for number, device in enumerate(memory.device_memory):
-        metrics[f"training_gpu_{number}_memory_MB"] = device.current / MEBIBYTE
+    for number, worker in enumerate(memory):
+        metrics[f"training_worker_{number}_memory_MB"] = worker["host_bytes"] / MEBIBYTE
+    for number, device in enumerate(devices):
+        metrics[f"training_gpu_{number}_memory_MB"] = device["current"] / MEBIBYTE
     metrics |= {
         "validation_accuracy": last["validation_accuracy"],
         "validation_loss": last["validation_loss"],
         "best_validation_accuracy": best["validation_accuracy"],
         "best_validation_loss": best["validation_loss"],
     }
-    for number, size in enumerate(memory.nvml_bytes):
-        if size:
-            metrics[f"nvml_gpu_{number}_memory_MB"] = size / MEBIBYTE
+    for number, size in enumerate(size for worker in memory for size in worker["nvml_bytes"] if size):
+        metrics[f"nvml_gpu_{number}_memory_MB"] = size / MEBIBYTE
     return metrics | {name: value for name, value in extra.items() if value is not None}
 
 

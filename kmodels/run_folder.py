@@ -11,6 +11,7 @@ from kmodels import locks, records
 from kmodels.config import MAY_CHANGE, RunConfig
 from kmodels.errors import InputError
 
+PACKAGES = ("keras", "keras-hub", "numpy", "tokenizers")  # whose versions matter, beside the framework's
 # What a run writes before config.json; a process killed in between leaves some of them.
 _BEFORE_CONFIG = (records.TOKENIZER, records.ENVIRONMENT, records.MODEL)
 
@@ -135,6 +136,11 @@ def go_on(folder, config, environment, checkpoint):
         records.copy(checkpoint.best_weights, folder / records.WEIGHTS)
 
 
+def versions(backend):
+    """{package: version} of all that decides a run's figures, without loading a framework."""
+    return {name: importlib.metadata.version(name) for name in ("kmodels", *PACKAGES, backend)}
+
+
 def environment(backend, framework):
     """What environment.json says of this process.
 
@@ -142,11 +148,10 @@ def environment(backend, framework):
         backend: its name.
         framework: its module in kmodels.backends.
     """
-    versions = {name: importlib.metadata.version(name) for name in ("keras", "keras-hub", "numpy", "tokenizers")}
     return {
         "backend": backend,
         **framework.describe(),
-        **versions,
+        **{name: importlib.metadata.version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),

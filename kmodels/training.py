@@ -1,13 +1,21 @@
 """train: from a run's settings to its record."""
 
 import contextlib
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 
-from kmodels import backend, checkpoints, corpus, locks, records, run_folder
+from kmodels import backend, backends, checkpoints, corpus, locks, records, run_folder
 from kmodels.config import RunConfig
 from kmodels.errors import InputError
+from kmodels.workers import group as groups
+from kmodels.workers import launch, meeting
+from kmodels.workers.group import ALONE
+
+WAIT_SECONDS = 50.0  # for a worker that doesn't come, or no longer answers
+# Settings that may differ from worker to worker: where they find and leave things.
+_OF_ONE_WORKER = ("output_dir", "overwrite", "data_dir", "train_file", "validation_file", "preset", "embeddings")
 
 
 def train(config=None, callbacks=(), **settings):
@@ -19,7 +27,8 @@ def train(config=None, callbacks=(), **settings):
         settings: settings of RunConfig by name, where no config is given.
 
     Returns:
-        kmodels.records.Record. If the folder holds this very run, finished, its record as it is; if unfinished, it
+        kmodels.records.Record; None in a worker other than the first, of those that were started from outside. If the
+        folder holds this very run, finished, its record as it is; if unfinished, it
         goes on from its last checkpoint.
 
     Raises:
@@ -37,43 +46,76 @@ def train(config=None, callbacks=(), **settings):
         config = RunConfig.from_settings(**settings)
     elif settings:
         raise TypeError(f"give a config or settings, not both; got both config and {', '.join(settings)}")
+    group = groups.from_environment() or ALONE
+    if group.size > 1:
+        launch.end_with_parent()
+        if config.workers not in (1, group.size):
+            raise InputError(f"workers must be {group.size}, as WORLD_SIZE says, or left out; got {config.workers}")
+        config = replace(config, workers=group.size)
     config = config.resolved(backend.resolve(config.backend))
     if config.tensorboard and not backend.is_installed("tensorboard"):
         raise InputError("--tensorboard needs the package tensorboard: pip install 'kmodels[tensorboard]'")
     found = run_folder.look_into(config)
     if found.record:
         return found.record
+    if config.workers > group.size:
+        return _launch(config, callbacks)
     with contextlib.ExitStack() as held:
         folder = Path(config.output_dir)
-        if folder.is_dir():
+        if folder.is_dir() and group.is_first:
             held.enter_context(locks.hold(folder))
         dataset = corpus.load_dataset(found.config)
+        checkpoint = _last_checkpoint(folder, group) if found.unfinished else None
+        addresses = _meet(group, found.config, dataset, checkpoint) if group.size > 1 else None
         backend.choose(config.backend, config.deterministic)
-        return _run(found, dataset, callbacks, held)
+        if addresses:
+            backends.current().join(group, addresses, WAIT_SECONDS)
+        return _run(found, dataset, checkpoint, group, callbacks, held)
 
 
-def _run(found, dataset, callbacks, held):
+def _launch(config, callbacks):
+    """Trains in worker processes on this machine. Returns the run's kmodels.records.Record."""
+    if callbacks:
+        raise InputError("callbacks can't be handed to worker processes; start the workers yourself, or --workers=1")
+    launch.run(launch.command(config.to_flags()), config.workers, config.output_dir)
+    return records.read(config.output_dir)
+
+
+def _meet(group, config, dataset, checkpoint):
+    """Waits for the other workers, and sees that all have the same. Returns the address of each, by rank."""
+    settings = {name: value for name, value in config.to_json().items() if name not in _OF_ONE_WORKER}
+    facts = {
+        "settings": json.dumps(settings, sort_keys=True),
+        "data": dataset.digest(),
+        "checkpoint": f"epoch {checkpoint.epoch}, step {checkpoint.step}" if checkpoint else "none",
+        "versions": json.dumps(run_folder.versions(config.backend), sort_keys=True),
+    }
+    return meeting.meet(group, facts, WAIT_SECONDS).addresses
+
+
+def _run(found, dataset, checkpoint, group, callbacks, held):
     """Everything after the one framework is chosen.
 
     Args:
         found: kmodels.run_folder.Found.
         dataset: what kmodels.data.datasets.load gave.
+        checkpoint: kmodels.checkpoints.Checkpoint to go on from; None to begin.
+        group: kmodels.workers.group.Group.
         callbacks: Keras callbacks.
         held: contextlib.ExitStack that keeps the run's folder this process's own, if it exists already.
     """
     import keras
 
-    from kmodels import backends, loop, models
+    from kmodels import loop, models
 
     config, folder = found.config, Path(found.config.output_dir)
-    checkpoint = _last_checkpoint(folder) if found.unfinished else None
     keras.utils.set_random_seed(config.seed)
     framework = backends.current()
     framework.configure(config.deterministic)
     if config.precision == "auto":
         config = replace(config, precision=framework.precision(config.architecture.is_encoder))
     keras.config.set_dtype_policy(config.precision)
-    texts, pretrained = corpus.build(config, dataset, checkpoint)
+    texts, pretrained = corpus.build(config, dataset, checkpoint, group.rank)
     config = replace(config, num_buckets=config.num_buckets or len(texts.training.buckets))
     if pretrained.word_vectors is not None:
         config = replace(config, embedding_dim=pretrained.word_vectors.shape[1])
@@ -84,13 +126,20 @@ def _run(found, dataset, callbacks, held):
     facts = {"data": texts.digest(), "environment": environment}
     if checkpoint:
         _check_continuation(folder, checkpoint, facts)
+    if not group.is_first:
+        pass  # worker 0 writes
+    elif checkpoint:
         run_folder.go_on(folder, config, environment, checkpoint)
     else:
         if run_folder.make(folder):
             held.enter_context(locks.hold(folder))
         run_folder.begin(folder, config, environment, description, texts.tokenizer)
     ended = checkpoint is not None and checkpoint.state["ended"] and not found.longer
-    metrics = loop.fit(model, config, texts, folder, facts, callbacks, checkpoint, ended)
+    metrics = loop.fit(model, config, texts, folder, facts, group, callbacks, checkpoint, ended)
+    if group.size > 1:
+        framework.leave()
+    if not group.is_first:
+        return None
     metrics |= _after_training(model, config, texts, folder, metrics)
     records.write_json(folder / records.METRICS, metrics)
     return records.read(folder)
@@ -98,10 +147,13 @@ def _run(found, dataset, callbacks, held):
 
 def _after_training(model, config, texts, folder, metrics):
     """What is asked for beside training. Returns more figures: {name: value}."""
-    from kmodels import peak, prediction
+    from kmodels import inference, peak, prediction
 
     if config.save_predictions and (folder / records.WEIGHTS).is_file():
-        model.load_weights(folder / records.WEIGHTS)
+        if config.workers > 1:  # this one's own model, which no other worker has a part in
+            model = inference.load(folder, config.backend).model
+        else:
+            model.load_weights(folder / records.WEIGHTS)
         probabilities = prediction.probabilities(model, texts.validation)
         content = {
             "label_names": list(texts.label_names),
@@ -114,10 +166,12 @@ def _after_training(model, config, texts, folder, metrics):
     return peak.figures(model, metrics.get("tokens_per_second"), texts.training.tokenized.lengths)
 
 
-def _last_checkpoint(folder):
+def _last_checkpoint(folder, group):
     """The checkpoint that an unfinished run goes on from; None if it came to none."""
     checkpoint = checkpoints.newest(folder, _say)
-    if checkpoint is None:
+    if not group.is_first:
+        pass
+    elif checkpoint is None:
         _say(f"the run in {folder} was stopped before its first checkpoint; it begins anew")
     else:
         _say(f"going on with the run in {folder} from epoch {checkpoint.epoch}, step {checkpoint.step}")

@@ -20,6 +20,7 @@ LEVELS = [
         "kmodels.records",
         "kmodels.extensions",
         "kmodels.signals",
+        "kmodels.workers",
         "kmodels",
     },
     {"kmodels.data", "kmodels.checkpoints", "kmodels.locks", "kmodels.run_folder"},

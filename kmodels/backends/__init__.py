@@ -11,6 +11,11 @@ random_state()                   the framework's own random generators as JSON; 
 set_random_state(state)          puts them back
 precision(is_encoder)            the fastest number format here that keeps accuracy
 describe()                       {"device": …, "devices": …, versions} for environment.json
+join(group, addresses, seconds)  makes this process one of several workers; before anything is computed
+leave()                          makes it one that works alone again
+all_reduce(values, operation)    numbers of all workers, added up, or the largest of each; all must ask at once
+COMPUTES_WHOLE_BATCHES           whether several workers compute as one what one would, from their parts of a batch
+WORKER_ERRORS                    what is raised where another worker is lost
 """
 
 import importlib

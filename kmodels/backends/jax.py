@@ -17,6 +17,57 @@ def configure(deterministic=False):
     jax.config.update("jax_default_matmul_precision", "highest")
 
 
+# XLA computes one program over all workers' parts of a batch, and exchanges what it needs.
+COMPUTES_WHOLE_BATCHES = True
+WORKER_ERRORS = (jax.errors.JaxRuntimeError,)
+
+
+def join(group, addresses, seconds):
+    """Makes this process one of several workers.
+
+    Args:
+        group: kmodels.workers.group.Group.
+        addresses: "host:port" of each worker, by rank.
+        seconds: after which another worker is given up.
+    """
+    import keras
+
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(
+        addresses[0],
+        group.size,
+        group.rank,
+        initialization_timeout=int(seconds),
+        heartbeat_timeout_seconds=int(seconds),
+    )
+    devices = keras.distribution.list_devices()
+    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False))
+
+
+def leave():
+    """Makes this process one that works alone again: models made from now on are its own."""
+    import keras
+
+    keras.distribution.set_distribution(None)
+
+
+def all_reduce(values, operation):
+    """Numbers of all workers, put together one by one.
+
+    Args:
+        values: float64, NumPy, of the same shape in every worker.
+        operation: "sum" or "max".
+
+    Returns:
+        float64, NumPy, the same in every worker.
+    """
+    from jax.experimental import multihost_utils
+
+    # As bytes: JAX makes float32 of float64.
+    found = multihost_utils.process_allgather(np.asarray(values, np.float64).view(np.uint32))
+    return getattr(np.asarray(found).view(np.float64), operation)(axis=0)
+
+
 def feed(batches, num_steps):
     """`model.fit` reads a Python generator in order, and keeps its place over epochs.
 
@@ -48,12 +99,17 @@ def predict_function(model):
 
     def start(token_ids, padding_mask):
         # Anew for each batch: weights may change, and Keras's own loops give away the arrays that they were in.
-        trainable = [variable.value for variable in model.trainable_variables]
-        others = [variable.value for variable in model.non_trainable_variables]
+        trainable = [_here(variable.value) for variable in model.trainable_variables]
+        others = [_here(variable.value) for variable in model.non_trainable_variables]
         result = logits(trainable, others, {"token_ids": token_ids, "padding_mask": padding_mask})
         return lambda: np.asarray(result, np.float32)
 
     return start
+
+
+def _here(array):
+    """An array that all workers hold, as this one's own: one of them can then compute with it alone."""
+    return array if array.is_fully_addressable else array.addressable_data(0)
 
 
 def optimizer_class(kind: Any):

@@ -1,5 +1,9 @@
 """kmodels on TensorFlow."""
 
+import functools
+import itertools
+import json
+import os
 from typing import Any
 
 import tensorflow as tf
@@ -25,6 +29,83 @@ def configure(deterministic=False):
     tf.config.experimental.enable_tensor_float_32_execution(False)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
+
+
+# Each worker computes its own part of a batch; gradients are averaged (`optimizer_class`).
+COMPUTES_WHOLE_BATCHES = False
+WORKER_ERRORS = (tf.errors.OpError,)
+_GROUP_KEY = 1  # of all workers, for TensorFlow's collective operations
+_keys = itertools.count(1)  # each operation has its own, the same in every worker
+_num_workers = 1
+_wait_seconds = 0.0
+
+
+def join(group, addresses, seconds):
+    """Makes this process one of several workers.
+
+    The strategy starts TensorFlow's own servers and connections, and is not entered: under it, `fit` fails in Keras 3.15
+    (keras issue 20585). Variables stay plain ones, and gradients are averaged by its collective operations.
+
+    Args:
+        group: kmodels.workers.group.Group.
+        addresses: "host:port" of each worker, by rank.
+        seconds: how long an operation waits for the others before it fails.
+    """
+    global _num_workers, _wait_seconds
+    task = {"type": "worker", "index": group.rank}
+    os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": list(addresses)}, "task": task})
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        tf.config.set_visible_devices(gpus[group.local_rank % len(gpus)], "GPU")
+    tf.distribute.MultiWorkerMirroredStrategy()
+    del os.environ["TF_CONFIG"]  # Keras would take it for its own
+    _num_workers, _wait_seconds = group.size, seconds
+
+
+def leave():
+    """Makes this process one that works alone again: nothing is to be done for that here."""
+
+
+def all_reduce(values, operation):
+    """Numbers of all workers, put together one by one.
+
+    Args:
+        values: float64, NumPy, of the same shape in every worker.
+        operation: "sum" or "max".
+
+    Returns:
+        float64, NumPy, the same in every worker.
+    """
+    tensor = tf.constant(values, tf.float64)
+    return _reduced(tensor, {"sum": "Add", "max": "Max"}[operation], _key(operation, tuple(tensor.shape))).numpy()
+
+
+@functools.cache
+def _key(*kind):
+    """The number of a kind of operation, the same in every worker, for all come to it in the same order."""
+    return next(_keys)
+
+
+def _reduced(tensor, operation, key):
+    return tf.raw_ops.CollectiveReduceV2(
+        input=tensor,
+        group_size=_num_workers,
+        group_key=_GROUP_KEY,
+        instance_key=key,
+        ordering_token=[],
+        merge_op=operation,
+        final_op="Id",
+        timeout_seconds=_wait_seconds,
+    )
+
+
+def _averaged(gradients):
+    """The mean of each gradient over the workers: one message for all."""
+    flat = tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], axis=0)
+    parts = tf.split(
+        _reduced(flat, "Add", next(_keys)) / _num_workers, [gradient.shape.num_elements() for gradient in gradients]
+    )
+    return [tf.reshape(part, gradient.shape) for part, gradient in zip(parts, gradients)]
 
 
 def feed(batches, num_steps):
@@ -72,7 +153,11 @@ def optimizer_class(kind: Any):
             dense = [gradient if gradient is None else tf.convert_to_tensor(gradient) for gradient in grads]
             return super().apply(dense, trainable_variables)
 
-    return DenseGradients
+    class Averaged(DenseGradients):
+        def _clip_gradients(self, grads):
+            return super()._clip_gradients(_averaged(grads))
+
+    return DenseGradients if _num_workers == 1 else Averaged
 
 
 def device_memory():

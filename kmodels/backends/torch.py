@@ -1,8 +1,11 @@
 """kmodels on PyTorch."""
 
+from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import torch
+from torch import distributed
 
 from kmodels.backends import DeviceMemory, cpu
 
@@ -15,6 +18,59 @@ def configure(deterministic=False):
     """
     torch.set_float32_matmul_precision("highest")
     torch.use_deterministic_algorithms(deterministic)
+
+
+# Each worker computes its own part of a batch; gradients are averaged (`optimizer_class`).
+COMPUTES_WHOLE_BATCHES = False
+WORKER_ERRORS = (RuntimeError,)
+
+
+def join(group, addresses, seconds):
+    """Makes this process one of several workers.
+
+    Args:
+        group: kmodels.workers.group.Group.
+        addresses: "host:port" of each worker, by rank.
+        seconds: how long an operation waits for the others before it fails.
+    """
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.set_device(group.local_rank % torch.cuda.device_count())
+    distributed.init_process_group(
+        "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
+        init_method=f"tcp://{addresses[0]}",
+        rank=group.rank,
+        world_size=group.size,
+        timeout=timedelta(seconds=seconds),
+    )
+
+
+def leave():
+    """Makes this process one that works alone again; all workers must."""
+    distributed.destroy_process_group()
+
+
+def all_reduce(values, operation):
+    """Numbers of all workers, put together one by one.
+
+    Args:
+        values: float64, NumPy, of the same shape in every worker.
+        operation: "sum" or "max".
+
+    Returns:
+        float64, NumPy, the same in every worker.
+    """
+    tensor = torch.tensor(np.asarray(values, np.float64))
+    distributed.all_reduce(tensor, {"sum": distributed.ReduceOp.SUM, "max": distributed.ReduceOp.MAX}[operation])
+    return tensor.numpy()
+
+
+def _averaged(gradients):
+    """The mean of each gradient over the workers: one message for all."""
+    flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+    distributed.all_reduce(flat)
+    parts = (flat / distributed.get_world_size()).split([gradient.numel() for gradient in gradients])
+    return [part.view_as(gradient) for part, gradient in zip(parts, gradients)]
 
 
 def feed(batches, num_steps):
@@ -59,6 +115,8 @@ def optimizer_class(kind: Any):
     so a checkpoint is the same on every backend. On a GPU Keras's own is kept: the kernel wants the step's number,
     and reading it would stop the device.
     """
+    if distributed.is_initialized():
+        kind = _with_averaged_gradients(kind)
     if torch.cuda.is_available():
         return kind
 
@@ -89,6 +147,16 @@ def optimizer_class(kind: Any):
                 )
 
     return Fused
+
+
+def _with_averaged_gradients(kind):
+    """An optimizer that clips and applies the mean of the workers' gradients. Keras 3.15 has no workers on PyTorch."""
+
+    class Averaged(kind):
+        def _clip_gradients(self, grads):
+            return super()._clip_gradients(_averaged(grads))
+
+    return Averaged
 
 
 def device_memory():

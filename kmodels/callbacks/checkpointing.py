@@ -13,6 +13,8 @@ import numpy as np
 from kmodels import backends
 from kmodels.errors import Interrupted
 
+SUMS = "metrics."  # how the names of the metrics' variables begin
+
 
 class SaveCheckpoints(keras.callbacks.Callback):
     """Writes a checkpoint at each epoch's end, inside an epoch now and then, and when a signal asks to stop.
@@ -20,11 +22,12 @@ class SaveCheckpoints(keras.callbacks.Callback):
     It comes last in the list of callbacks, so that what the others do belongs to what is saved.
 
     Args:
-        writer: kmodels.checkpoints.Writer.
+        writer: kmodels.checkpoints.Writer; None in a worker that doesn't write.
         parts: {name: callback with `get_state` and `set_state`}.
         facts: {name: value}, what else a checkpoint must say, as JSON.
         instruments: kmodels.loop.Instruments; saving does not count as training, and the best weights are kept.
         stop: kmodels.signals.StopRequest.
+        together: kmodels.callbacks.together.Together.
         seconds_between: how often to save inside an epoch; 0 for only at its end.
 
     Raises:
@@ -32,7 +35,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         RunError: a checkpoint can't be written.
     """
 
-    def __init__(self, writer, parts, facts, instruments, stop, seconds_between):
+    def __init__(self, writer, parts, facts, instruments, stop, together, seconds_between):
         super().__init__()
         self.writer = writer
         self.parts = parts
@@ -40,6 +43,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self.speed = instruments.speed
         self.best = instruments.best
         self.stop = stop
+        self.together = together
         self.seconds_between = seconds_between
         self._last_save = time.monotonic()
 
@@ -48,27 +52,34 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         at_the_end = batch == self.params["steps"] - 1  # then on_epoch_end saves, after validation
-        if at_the_end or not self._is_due() or logs["first_nonfinite_step"] >= 0:
+        if at_the_end:
+            return
+        stop, is_due = self.together.due(self.stop.received, self._is_time())
+        if not (stop or is_due) or self.together.largest(logs["first_nonfinite_step"]) >= 0:
             return
         self.speed.count(batch + 1)
-        self._save(self._epoch, batch + 1)
+        self._save(self._epoch, batch + 1, stop)
         self.speed.go_on()
 
     def on_epoch_end(self, epoch, logs=None):
-        self._save(epoch + 1, 0)
+        self._save(epoch + 1, 0, int(self.together.largest(self.stop.received or 0)))
 
-    def _is_due(self):
-        if self.stop.received:
-            return True
+    def _is_time(self):
         return bool(self.seconds_between) and time.monotonic() - self._last_save >= self.seconds_between
 
-    def _save(self, epoch, step):
-        best_weights = None if self.best.epoch is None else self.best.filepath
-        self.writer.write(epoch, step, run_arrays(self.model), self._state(), best_weights)
+    def _save(self, epoch, step, stop):
+        arrays = run_arrays(self.model)
+        sums = {name: variable for name, variable in arrays.items() if name.startswith(SUMS)}
+        if self.together.has_parts:
+            arrays |= dict(zip(sums, self.together.sums(sums.values())))
+        if self.writer:
+            best_weights = None if self.best.epoch is None else self.best.filepath
+            self.writer.write(epoch, step, arrays, self._state(), best_weights)
         self._last_save = time.monotonic()
-        if self.stop.received:
-            self.writer.wait()
-            raise Interrupted(self.stop.received, f"epoch {epoch}, step {step}")
+        if stop:
+            if self.writer:
+                self.writer.wait()
+            raise Interrupted(stop, f"epoch {epoch}, step {step}")
 
     def _state(self):
         """What is kept beside the arrays, as JSON."""
@@ -90,15 +101,17 @@ class RestoreCheckpoint(keras.callbacks.Callback):
         checkpoint: kmodels.checkpoints.Checkpoint.
         model: the compiled model, all its variables made.
         parts: {name: callback with `get_state` and `set_state`}.
+        rank: of this process among workers that each add up their own part; the first one goes on from all sums.
     """
 
-    def __init__(self, checkpoint, model, parts):
+    def __init__(self, checkpoint, model, parts, rank=0):
         super().__init__()
         self.checkpoint = checkpoint
         self._sums = []
         variables = run_arrays(model)
         for name, array in checkpoint.read(variables).items():
-            if name.startswith("metrics."):
+            if name.startswith(SUMS):
+                array = array * 0 if rank and array.dtype.kind == "f" else array
                 self._sums.append((variables[name], array))
             else:
                 variables[name].assign(array.astype(variables[name].dtype))
@@ -113,7 +126,7 @@ class RestoreCheckpoint(keras.callbacks.Callback):
 
 
 class RandomStates(keras.callbacks.Callback):
-    """Gives each epoch's first step generators that depend on nothing but the run's seed and the epoch.
+    """Gives each epoch's first step generators that depend on nothing but the run's seed, the epoch and the worker.
 
     What comes before that step draws from them as well, and not the same in every process: PyTorch's data loader at
     each start, Keras when it builds a model. An epoch that is begun in its middle takes a checkpoint's states.
@@ -121,12 +134,14 @@ class RandomStates(keras.callbacks.Callback):
     Args:
         seed: the run's.
         checkpoint: kmodels.checkpoints.Checkpoint that the run goes on from; None for a new run.
+        rank: of this process among the run's workers.
     """
 
-    def __init__(self, seed, checkpoint=None):
+    def __init__(self, seed, checkpoint=None, rank=0):
         super().__init__()
         self.seed = seed
         self.checkpoint = checkpoint
+        self.rank = rank
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
@@ -139,7 +154,7 @@ class RandomStates(keras.callbacks.Callback):
         if batch > 0:
             _set_random_state(self.checkpoint.state["random"])
         else:
-            numbers = np.random.Philox(key=[self.seed, self._epoch])
+            numbers = np.random.Philox(key=[self.seed, self._epoch + (self.rank << 32)])
             keras.utils.set_random_seed(int(numbers.random_raw()) % 2**31)
 
 
@@ -151,7 +166,7 @@ def run_arrays(model):
     groups = {
         "model": model.variables,  # with the states of the layers' random generators
         "optimizer": model.optimizer.variables,
-        "metrics": model.metrics_variables,
+        SUMS.removesuffix("."): model.metrics_variables,
     }
     return {
         f"{group}.{number}": variable

@@ -37,15 +37,18 @@ class StepCallbacks(keras.callbacks.CallbackList):
         model: the model that is trained.
         epochs: the number after the last epoch's.
         steps: batches of an epoch.
+        together: kmodels.callbacks.together.Together; callbacks hear of an epoch's figures over all workers.
 
     Attributes:
         first_step: number of the first batch that `fit` is given; not 0 in an epoch that is begun in its middle.
     """
 
-    def __init__(self, callbacks, model, epochs, steps):
+    def __init__(self, callbacks, model, epochs, steps, together):
         super().__init__(callbacks, add_history=True, model=model, epochs=epochs, steps=steps, verbose=0)
         self._async_train = self._async_test = self._async_predict = False
         self._begun = False
+        self.together = together
+        self._of_all = {}
         self.first_step = 0
 
     def on_train_begin(self, logs=None):
@@ -60,6 +63,19 @@ class StepCallbacks(keras.callbacks.CallbackList):
         """Tells the callbacks that training ended, if it ever began."""
         if self._begun:
             super().on_train_end()
+
+    def on_test_begin(self, logs=None):
+        if self.together.has_parts:  # the sums of the epoch's training, before Keras sets them to zero
+            self._of_all = self.together.figures(self.model)
+        super().on_test_begin(logs)
+
+    def on_test_end(self, logs=None):
+        if self.together.has_parts:
+            self._of_all |= {f"val_{name}": value for name, value in self.together.figures(self.model).items()}
+        super().on_test_end(logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, (logs or {}) | self._of_all)
 
     def on_train_batch_begin(self, batch, logs=None):
         super().on_train_batch_begin(self.first_step + batch, logs)

@@ -16,7 +16,7 @@ class HistoryFile(keras.callbacks.Callback):
     """Writes each epoch's figures when it ends.
 
     Args:
-        path: of history.jsonl.
+        path: of history.jsonl; None to write none.
         speed: the run's kmodels.callbacks.throughput.Throughput, told of an epoch's end before this.
 
     Attributes:
@@ -38,7 +38,7 @@ class HistoryFile(keras.callbacks.Callback):
     def set_state(self, state):
         """Goes on from what `get_state` gave. Lines of epochs that will be trained again leave the file."""
         self.lines, self.switches = list(state["lines"]), list(state["switches"])
-        records.write_history(self.path, self.lines)
+        self._write()
 
     def note_switch(self, backend, step):
         """Notes that the coming epoch goes on from a step on this backend, if it was on another one before."""
@@ -53,4 +53,8 @@ class HistoryFile(keras.callbacks.Callback):
         if self.switches:
             line["switches"], self.switches = self.switches, []
         self.lines.append(line)
-        records.write_history(self.path, self.lines)
+        self._write()
+
+    def _write(self):
+        if self.path is not None:
+            records.write_history(self.path, self.lines)

@@ -14,14 +14,15 @@ class ProgressBar(keras.callbacks.Callback):
         num_epochs: epochs of the run.
         done: epochs and steps of the next one that earlier processes did.
         seconds_between: how often figures are read from the device.
+        is_shown: False to show nothing.
     """
 
-    def __init__(self, num_epochs, done=(0, 0), seconds_between=1.0):
+    def __init__(self, num_epochs, done=(0, 0), seconds_between=1.0, is_shown=True):
         super().__init__()
         self.done = done
         self.num_epochs = num_epochs
         self.seconds_between = seconds_between
-        self.console = Console(stderr=True)
+        self.console = Console(stderr=True, quiet=not is_shown)
         self._last_look = 0.0
 
     def on_train_begin(self, logs=None):
@@ -35,7 +36,7 @@ class ProgressBar(keras.callbacks.Callback):
             TimeRemainingColumn(),
             console=self.console,
             transient=True,
-            disable=not self.console.is_terminal,
+            disable=self.console.quiet or not self.console.is_terminal,
         )
         epoch, step = self.done
         steps = self.params["steps"]

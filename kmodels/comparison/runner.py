@@ -16,7 +16,6 @@ from queue import SimpleQueue
 import psutil
 
 from kmodels import records
-from kmodels.config import RunConfig
 from kmodels.signals import StopRequest
 
 OUTCOMES = "runs.json"
@@ -108,10 +107,7 @@ def read_outcomes(output_dir):
 
 def command(config):
     """The command line that trains a config: [program, …]."""
-    default = RunConfig().to_json()
-    settings = {name: value for name, value in config.to_json().items() if value != default[name]}
-    flags = [f"--{name}={','.join(map(str, v)) if isinstance(v, list) else v}" for name, v in settings.items()]
-    return [sys.executable, "-m", "kmodels", "train", *flags]
+    return [sys.executable, "-m", "kmodels", "train", *config.to_flags()]
 
 
 def _make(cell, log, cores, stop):

@@ -175,6 +175,7 @@ class Batches:
         batch_size: rows of every batch.
         padding_id: the id that fills up.
         seed: decides the order of every epoch; None for no shuffling.
+        rank, num_workers: which part of each batch `iterate` gives; by default all of it.
     """
 
     tokenized: TokenizedTexts
@@ -183,6 +184,8 @@ class Batches:
     batch_size: int
     padding_id: int
     seed: int | None = None
+    rank: int = 0
+    num_workers: int = 1
 
     @property
     def num_steps(self):
@@ -194,7 +197,17 @@ class Batches:
         return plan_epoch(self.tokenized.lengths, self.buckets, self.batch_size, self.seed, epoch)
 
     def iterate(self, epoch=0, first_step=0):
-        """Yields the arrays of `assemble` for an epoch's batches, from one of its steps on."""
+        """Yields the arrays of `assemble` for this worker's part of an epoch's batches, from one of its steps on.
+
+        With several workers, weights are such that in every batch those of all workers sum to the batch size, fillers
+        or not: a worker that divides by its part of the batch size then needs no word from the others.
+        """
         plan = self.plan(epoch)
-        for rows, length in zip(plan.rows[first_step:], plan.lengths[first_step:]):
-            yield assemble(self.tokenized, self.labels, rows, length, self.padding_id)
+        num_real = np.count_nonzero(plan.rows != FILLER, axis=1)
+        share = plan.share(self.rank, self.num_workers)
+        for step in range(first_step, len(plan)):
+            rows, length = share.rows[step], share.lengths[step]
+            inputs, labels, weights = assemble(self.tokenized, self.labels, rows, length, self.padding_id)
+            if self.num_workers > 1:
+                weights *= np.float32(self.batch_size / num_real[step])
+            yield inputs, labels, weights
