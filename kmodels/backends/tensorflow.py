@@ -43,8 +43,8 @@ _wait_seconds = 0.0
 def join(group, addresses, seconds):
     """Makes this process one of several workers.
 
-    The strategy starts TensorFlow's own servers and connections, and is not entered: under it, `fit` fails in Keras 3.15
-    (keras issue 20585). Variables stay plain ones, and gradients are averaged by its collective operations.
+    The strategy starts TensorFlow's own servers and connections, and is not entered: under it, `fit` fails in Keras
+    3.15 (keras issue 20585). Variables stay plain ones, and gradients are averaged by its collective operations.
 
     Args:
         group: kmodels.workers.group.Group.

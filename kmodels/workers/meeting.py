@@ -1,7 +1,7 @@
 """Before the first step: the workers meet at worker 0's port, compare what they have, and learn where the others are.
 
-It is a line of JSON from each and one back, on TCP, before any framework is loaded. So a worker that is missing, and one
-that has another version, other settings or other data, is told in one line, the same on every backend.
+It is a line of JSON from each and one back, on TCP, before any framework is loaded. So a worker that is missing, and
+one that has another version, other settings or other data, is told in one line, the same on every backend.
 """
 
 import contextlib
