@@ -47,9 +47,9 @@ def test_each_has_its_number_and_its_share_and_its_log(tmp_path):
     ("code", "kind", "message"),
     [
         (
-            "sys.exit(launch.say_reason('expected a, got b') and 2) if rank else time.sleep(60)",
+            "sys.exit(launch.say_reason('wrong') and 2) if rank else time.sleep(60)",
             InputError,
-            "worker 1: exp",
+            "worker 1: wrong",
         ),
         ("sys.exit(launch.say_reason('full') and 1) if rank == 0 else time.sleep(60)", RunError, "^full$"),
         ("raise KeyError('x') if rank else time.sleep(60)", RunError, "worker 1: Traceback.* / KeyError: 'x'"),
@@ -71,8 +71,9 @@ def test_one_that_fails_ends_all_and_says_why(tmp_path, monkeypatch, code, kind,
 def test_a_worker_ends_when_its_parent_is_killed(tmp_path):
     code = f"""
         from kmodels.workers import launch
-        launch.run([{sys.executable!r}, "-c", {HEAD!r} + "launch.end_with_parent(); print(os.getpid(), flush=True); "
-            "open({str(tmp_path)!r} + f'/{{rank}}', 'w').write(str(os.getpid())); time.sleep(60)"], 2, {str(tmp_path)!r})
+        launch.run([{sys.executable!r}, "-c", {HEAD!r} + "launch.end_with_parent(); "
+            "open({str(tmp_path)!r} + f'/{{rank}}', 'w').write(str(os.getpid())); time.sleep(60)"],
+            2, {str(tmp_path)!r})
     """
     with subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT) as parent:
         files = [tmp_path / "0", tmp_path / "1"]
