@@ -76,6 +76,24 @@ def every_run():
         )
 
 
+def grid():
+    """A row for each group of results/sst2, the best first."""
+    yield "model", "backend", "dev accuracy: mean ± s. d.", "95 % over sentences", "training", "peak host MiB", "of peak"
+    comparison = read("sst2/comparison.json")
+    for group in sorted(comparison["groups"], key=lambda group: -group["accuracy"]["mean"]):
+        accuracy, (low, high) = group["accuracy"], group["dev_interval"]
+        minutes, seconds = divmod(round(group["training_seconds"]["mean"]), 60)
+        yield (
+            f"`{group['model']}`",
+            group["backend"],
+            f"{accuracy['mean']:.4f} ± {accuracy['standard_deviation']:.4f}",
+            f"{low:.3f} to {high:.3f}",
+            f"{minutes} min {seconds:02d} s",
+            f"{group['peak_host_MiB']['mean']:,.0f}",
+            f"{group['fraction_of_peak']:.0%}",
+        )
+
+
 def full_size():
     """A row for each model and backend of results/full_size.json."""
     yield "model", "parameters", "backend", "precision", "batch", "peak host MiB"
@@ -118,6 +136,7 @@ def read(name):
 TABLES = {
     "best per model": best_per_model,
     "every run": every_run,
+    "grid": grid,
     "full size": full_size,
     "kill": kill,
     "checkpoint cost": checkpoint_cost,

@@ -53,9 +53,11 @@ def train_with_kills(train, places, *args, **settings):
 
 @pytest.mark.parametrize("model", ARCHITECTURES)
 def test_a_run_killed_at_any_step_ends_in_the_same_bits(train, model, tmp_path):
-    settings = {"word_dropout": 0.2} if not ARCHITECTURES[model].is_encoder else {}
+    is_encoder = ARCHITECTURES[model].is_encoder
+    settings = {} if is_encoder else {"word_dropout": 0.2}
     train("whole", model, **settings)
-    places = sorted(random.Random(model).sample([(epoch, step) for epoch in range(2) for step in range(6)], 2))
+    every = [(epoch, step) for epoch in range(2) for step in range(6)]
+    places = sorted(random.Random(model).sample(every, 1 if is_encoder else 2))  # an encoder takes seconds to start
     train_with_kills(train, places, model, **settings)
     assert bits(tmp_path / "killed") == bits(tmp_path / "whole")
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from kmodels import records
 from kmodels.architectures import ARCHITECTURES
-from kmodels.comparison import grid, runner, statistics
+from kmodels.comparison import grid, runner, statistics, wording
 from kmodels.errors import InputError
 
 FORMAT = 1
@@ -198,10 +198,11 @@ def _seconds(duration):
 
 
 def _pairs(groups, predictions):
-    """Differences between groups of one model or of one backend, on the same seeds and sentences, after Holm."""
+    """Differences on the same seeds and sentences, after Holm: within a model, within a backend, and from the best."""
     found = []
+    best = wording.ranked(groups)[:1]
     for a, b in itertools.combinations(groups, 2):
-        if a["model"] != b["model"] and a["backend"] != b["backend"]:
+        if a["model"] != b["model"] and a["backend"] != b["backend"] and a not in best and b not in best:
             continue
         right_a, right_b = _right_on_same_seeds(a, b, predictions)
         if len(right_a):
