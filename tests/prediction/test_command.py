@@ -33,6 +33,7 @@ def stdin_of(monkeypatch, content):
 
 def predicted(capfdbinary, *arguments):
     """(exit status, [JSON, …] of stdout, stderr) of `kmodels predict`."""
+    capfdbinary.readouterr()  # what a training said
     status = cli.main(["kmodels", "predict", *map(str, arguments)])
     out, err = capfdbinary.readouterr()
     return status, [json.loads(line) for line in out.splitlines()], err.decode()
