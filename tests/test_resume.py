@@ -129,7 +129,9 @@ def test_other_settings_are_refused_with_what_differs_and_what_may(train, tmp_pa
     with pytest.raises(Killed):
         train("killed", callbacks=[kill_at(1, 1)])
     before = sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "killed").rglob("*"))
-    with pytest.raises(kmodels.InputError, match=r"seed: 0 there, 7 now.*may go on with other backend, epochs"):
+    with pytest.raises(
+        kmodels.InputError, match=r"seed: 0 there, 7 now.*may go on with other backend, workers, epochs"
+    ):
         train("killed", seed=7)
     with pytest.raises(kmodels.InputError, match="epochs: 2 there, 1 now"):
         train("killed", epochs=1)

@@ -63,7 +63,5 @@ def from_environment(environment=os.environ):
         raise InputError("a worker needs MASTER_ADDR, the host of worker 0; it is not set")
     if not (0 <= rank < size and local_rank >= 0 and 0 < port < 2**16):
         given = f"{names[0]}={rank}, {names[1]}={size}, {names[2]}={local_rank}, MASTER_PORT={port}"
-        raise InputError(
-            f"a worker's number must be below the number of workers, its port from 1 to 65535; got {given}"
-        )
+        raise InputError(f"a worker's number must be below how many there are, its port from 1 to 65535; got {given}")
     return Group(rank, size, local_rank, address, port)

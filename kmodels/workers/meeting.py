@@ -106,9 +106,8 @@ def _objection(said, found):
     """Why a worker can't join; None if it can."""
     rank, first = said["rank"], found[0]
     if said.get("size") != first["size"]:
-        return (
-            f"all workers must be told of as many workers; worker 0 of {first['size']}, worker {rank} of {said['size']}"
-        )
+        sizes = f"worker 0 was told of {first['size']}, worker {rank} of {said['size']}"
+        return f"all workers must be told of as many workers; {sizes}"
     if rank in found or not 0 <= rank < first["size"]:
         return f"each worker must have a number of its own, below {first['size']}; two have {rank}"
     for name, value in first["facts"].items():
