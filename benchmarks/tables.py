@@ -78,7 +78,15 @@ def every_run():
 
 def grid():
     """A row for each group of results/sst2, the best first."""
-    yield "model", "backend", "dev accuracy: mean ± s. d.", "95 % over sentences", "training", "peak host MiB", "of peak"
+    yield (
+        "model",
+        "backend",
+        "dev accuracy: mean ± s. d.",
+        "95 % over sentences",
+        "training",
+        "peak host MiB",
+        "of peak",
+    )
     comparison = read("sst2/comparison.json")
     for group in sorted(comparison["groups"], key=lambda group: -group["accuracy"]["mean"]):
         accuracy, (low, high) = group["accuracy"], group["dev_interval"]
