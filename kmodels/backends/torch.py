@@ -121,6 +121,12 @@ def optimizer_class(kind: Any):
         return kind
 
     class Fused(kind):
+        def build(self, variables):
+            # The kernel goes through a weight and its moments as they lie in memory, whatever their strides say.
+            for variable in variables:
+                variable.value.data = variable.value.data.contiguous()
+            super().build(variables)
+
         def _apply_weight_decay(self, variables):
             if any(map(self._use_weight_decay, variables)):  # PyTorch refuses an empty list
                 super()._apply_weight_decay(variables)
@@ -131,7 +137,7 @@ def optimizer_class(kind: Any):
             with torch.no_grad():
                 torch._fused_adamw_(
                     [variable.value for variable in trainable_variables],
-                    grads,
+                    [gradient.contiguous() for gradient in grads],
                     [self._momentums[place].value for place in places],
                     [self._velocities[place].value for place in places],
                     [],

@@ -24,3 +24,33 @@ def test_on_a_cpu_each_update_is_one_fused_call_for_all_weights():
     command = [sys.executable, "-c", COUNT_FUSED_UPDATES]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.stdout.split("\n")[0] == "[2, 2]", result.stderr
+
+
+UPDATE_TRANSPOSED = """
+import keras, torch
+from kmodels.optimizers import adamw
+
+numbers = torch.arange(12.0).reshape(4, 3)
+found = []
+for make in (
+    lambda rate: adamw(rate, weight_decay=0.0),
+    lambda rate: keras.optimizers.Adam(rate, epsilon=1e-7, global_clipnorm=1.0),
+):
+    weight = keras.Variable(torch.zeros(3, 4))
+    weight.value.data = torch.ones(4, 3).T  # as the LSTM's recurrent kernel lies in memory
+    optimizer = make(0.1)
+    for scale in (1.0, -0.5):
+        optimizer.apply([(scale * numbers).T], [weight])
+    variables = [weight, *(each for each in optimizer.variables if each.shape == (3, 4))]
+    found.append([each.value.detach().clone() for each in variables])
+for ours, theirs in zip(*found, strict=True):
+    torch.testing.assert_close(ours, theirs)
+print(len(found[0]), type(found[0][0]).__name__)
+"""
+
+
+def test_weights_that_lie_transposed_in_memory_are_updated_with_their_own_moments():
+    environment = os.environ | {"KERAS_BACKEND": "torch", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-c", UPDATE_TRANSPOSED]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.stdout == "3 Tensor\n", result.stderr
