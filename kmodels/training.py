@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ from kmodels.workers import group as groups
 from kmodels.workers import launch, meeting
 from kmodels.workers.group import ALONE
 
-WAIT_SECONDS = 50.0  # for a worker that doesn't come, or no longer answers
+# For a worker that doesn't come, or no longer answers.
+WAIT_SECONDS = float(os.environ.get("KMODELS_WAIT_SECONDS", "50"))
 # Settings that may differ from worker to worker: where they find and leave things.
 _OF_ONE_WORKER = ("output_dir", "overwrite", "data_dir", "train_file", "validation_file", "preset", "embeddings")
 

@@ -33,6 +33,8 @@ def join(group, addresses, seconds):
     import keras
 
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    # On a CPU, two programs that run at once would take each other's messages for their own.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
     jax.distributed.initialize(
         addresses[0],
         group.size,

@@ -102,10 +102,9 @@ def _reduced(tensor, operation, key):
 def _averaged(gradients):
     """The mean of each gradient over the workers: one message for all."""
     flat = tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], axis=0)
-    parts = tf.split(
-        _reduced(flat, "Add", next(_keys)) / _num_workers, [gradient.shape.num_elements() for gradient in gradients]
-    )
-    return [tf.reshape(part, gradient.shape) for part, gradient in zip(parts, gradients)]
+    sizes = [tf.size(gradient) for gradient in gradients]
+    parts = tf.split(_reduced(flat, "Add", next(_keys)) / _num_workers, sizes, num=len(gradients))
+    return [tf.reshape(part, tf.shape(gradient)) for part, gradient in zip(parts, gradients)]
 
 
 def feed(batches, num_steps):

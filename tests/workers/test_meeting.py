@@ -66,8 +66,9 @@ def test_a_worker_that_never_comes_is_named_in_time():
     start = time.monotonic()
     found = met(groups_of(3)[:2], seconds=1)
     assert time.monotonic() - start < 5
-    assert all("missing: 2" in str(each) for each in found)
+    assert "missing: 2" in str(found[0])
     assert isinstance(found[0], RunError)
+    assert "missing: 2" in str(found[1]) or "left before" in str(found[1])  # whose second ended first
 
 
 def test_without_worker_0_the_others_say_where_they_looked():

@@ -102,13 +102,14 @@ def test_a_stopped_run_goes_on_with_another_number_of_workers(shared_files, tmp_
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_worker_that_dies_or_hangs_ends_the_run(how, shared_files, tmp_path):
+def test_a_worker_that_dies_or_hangs_ends_the_run(how, shared_files, tmp_path, monkeypatch):
+    monkeypatch.setenv("KMODELS_WAIT_SECONDS", "10")
     process, folder = started(settings_of(shared_files, tmp_path / "run", epochs=2000, workers=2))
     workers = workers_of(process)
     start = time.monotonic()
     workers[1].send_signal(how)
-    _, said = process.communicate(timeout=70)
-    assert time.monotonic() - start < 60
+    _, said = process.communicate(timeout=60)
+    assert time.monotonic() - start < 30
     assert process.returncode == 1, said
     last = said.splitlines()[-1]
     assert last.startswith("error: ") and "worker" in last
