@@ -13,6 +13,7 @@ precision(is_encoder)            the fastest number format here that keeps accur
 describe()                       {"device": …, "devices": …, versions} for environment.json
 join(group, addresses, seconds)  makes this process one of several workers; before anything is computed
 leave()                          makes it one that works alone again
+alone()                          a context in which it works without the other workers
 all_reduce(values, operation)    numbers of all workers, added up, or the largest of each; all must ask at once
 COMPUTES_WHOLE_BATCHES           whether several workers compute as one what one would, from their parts of a batch
 WORKER_ERRORS                    what is raised where another worker is lost

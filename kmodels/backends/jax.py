@@ -1,5 +1,6 @@
 """kmodels on JAX."""
 
+import contextlib
 from typing import Any
 
 import jax
@@ -51,6 +52,19 @@ def leave():
     import keras
 
     keras.distribution.set_distribution(None)
+
+
+@contextlib.contextmanager
+def alone():
+    """A context in which this process works without the other workers: Keras makes new variables its own."""
+    import keras
+
+    before = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(before)
 
 
 def all_reduce(values, operation):

@@ -1,5 +1,6 @@
 """kmodels on TensorFlow."""
 
+import contextlib
 import functools
 import itertools
 import json
@@ -64,6 +65,9 @@ def join(group, addresses, seconds):
 
 def leave():
     """Makes this process one that works alone again: nothing is to be done for that here."""
+
+
+alone = contextlib.nullcontext  # variables are each worker's own
 
 
 def all_reduce(values, operation):

@@ -1,5 +1,6 @@
 """kmodels on PyTorch."""
 
+import contextlib
 from datetime import timedelta
 from typing import Any
 
@@ -48,6 +49,9 @@ def join(group, addresses, seconds):
 def leave():
     """Makes this process one that works alone again; all workers must."""
     distributed.destroy_process_group()
+
+
+alone = contextlib.nullcontext  # variables are each worker's own
 
 
 def all_reduce(values, operation):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras
 
-from kmodels import records
+from kmodels import backends, records
 from kmodels.settings import did_you_mean
 
 
@@ -56,7 +56,8 @@ class BestEpoch(keras.callbacks.Callback):
         self.logs = dict(logs)
         if self.filepath is not None:
             beside = self.filepath.with_name("new-" + self.filepath.name)
-            self.model.save_weights(beside, overwrite=True)
+            with backends.current().alone():  # of several workers, only the first one writes
+                self.model.save_weights(beside, overwrite=True)
             records.sync(beside)
             os.replace(beside, self.filepath)
 
