@@ -181,10 +181,6 @@ class RunConfig:
         if self.vocabulary_size is None and not _has_own_vocabulary(filled.get("preset", self.preset)):
             filled.setdefault("vocabulary_size", 20000)
         config = dataclasses.replace(self, **filled)
-        if config.batch_size % config.workers:
-            raise InputError(
-                f"batch_size must be a multiple of the number of workers, {config.workers}; got {config.batch_size}"
-            )
         if config.output_dir is None:
             config = dataclasses.replace(config, output_dir=_default_output_dir(config))
         return config

@@ -40,7 +40,7 @@ class SmoothedCrossEntropy(keras.losses.Loss):
         return super().get_config() | {"label_smoothing": self.label_smoothing, "num_rows": self.num_rows}
 
 
-class _OverSentences:
+class _OverSentences(keras.metrics.Metric):
     """A metric in which every sentence counts once, whatever its weight in the loss; a filler (weight 0) never."""
 
     def update_state(self, y_true, y_pred, sample_weight=None):

@@ -89,8 +89,11 @@ def build_metrics(history, best_epoch, seconds, memory, extra, start_epoch=0):
         "best_validation_accuracy": best["validation_accuracy"],
         "best_validation_loss": best["validation_loss"],
     }
-    for number, size in enumerate(size for worker in memory for size in worker["nvml_bytes"] if size):
-        metrics[f"nvml_gpu_{number}_memory_MB"] = size / MEBIBYTE
+    alone = len(memory) == 1  # else each worker has one GPU, and they are numbered alike
+    sizes = memory[0]["nvml_bytes"] if alone else [max(worker["nvml_bytes"], default=0) for worker in memory]
+    for number, size in enumerate(sizes):
+        if size:
+            metrics[f"nvml_gpu_{number}_memory_MB"] = size / MEBIBYTE
     return metrics | {name: value for name, value in extra.items() if value is not None}
 
 

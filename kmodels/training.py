@@ -55,6 +55,10 @@ def train(config=None, callbacks=(), **settings):
             raise InputError(f"workers must be {group.size}, as WORLD_SIZE says, or left out; got {config.workers}")
         config = replace(config, workers=group.size)
     config = config.resolved(backend.resolve(config.backend))
+    if config.batch_size % config.workers:
+        raise InputError(
+            f"batch_size must be a multiple of the number of workers, {config.workers}; got {config.batch_size}"
+        )
     if config.tensorboard and not backend.is_installed("tensorboard"):
         raise InputError("--tensorboard needs the package tensorboard: pip install 'kmodels[tensorboard]'")
     found = run_folder.look_into(config)

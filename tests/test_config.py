@@ -76,4 +76,4 @@ def test_what_a_run_decides_itself_is_no_difference():
 def test_every_setting_has_help_and_a_group():
     for field in dataclasses.fields(RunConfig):
         assert field.metadata["help"], field.name
-        assert field.metadata["group"] in ("Model", "Data", "Recipe", "Output")
+        assert field.metadata["group"] in ("Model", "Data", "Recipe", "Workers", "Output")

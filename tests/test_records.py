@@ -5,7 +5,6 @@ import math
 import os
 import shutil
 from datetime import timedelta
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import example, given, settings
@@ -48,17 +47,19 @@ def history(losses):
 
 
 def memory(devices=(), nvml=()):
-    devices = [SimpleNamespace(current=current * 2**20, peak=peak * 2**20) for current, peak in devices]
-    return SimpleNamespace(host_bytes=3 * 2**20, peak_host_bytes=5 * 2**20, device_memory=devices, nvml_bytes=nvml)
+    devices = [{"current": current * 2**20, "peak": peak * 2**20} for current, peak in devices]
+    return {"host_bytes": 3 * 2**20, "peak_host_bytes": 5 * 2**20, "device_memory": devices, "nvml_bytes": nvml}
 
 
 def test_metrics_have_exactly_the_seeds_keys_in_its_order_then_ours():
-    metrics = records.build_metrics(history([0.4]), 0, 1.0, memory([(1, 2)]), {"num_parameters": 7, "unmeasured": None})
+    metrics = records.build_metrics(
+        history([0.4]), 0, 1.0, [memory([(1, 2)])], {"num_parameters": 7, "unmeasured": None}
+    )
     assert list(metrics) == [*SEED_KEYS, "num_parameters"]
 
 
 def test_metrics_mean_what_the_seeds_mean():
-    metrics = records.build_metrics(history([0.4] * 49 + [0.2]), 3, 704.806978, memory([(1, 2), (3, 4)]), {})
+    metrics = records.build_metrics(history([0.4] * 49 + [0.2]), 3, 704.806978, [memory([(1, 2), (3, 4)])], {})
     assert metrics["training_epochs"] == 49  # 50 epochs
     assert metrics["epoch"] == 49
     assert metrics["training_duration"] == "0:11:44.806978"
@@ -68,16 +69,35 @@ def test_metrics_mean_what_the_seeds_mean():
 
 
 def test_a_figure_that_was_not_measured_is_absent():
-    metrics = records.build_metrics(history([0.4]), 0, 1.0, memory(), {})
+    metrics = records.build_metrics(history([0.4]), 0, 1.0, [memory()], {})
     assert not [name for name in metrics if "gpu" in name]
-    metrics = records.build_metrics(history([0.4]), 0, 1.0, memory(nvml=[0, 2**20]), {})
+    metrics = records.build_metrics(history([0.4]), 0, 1.0, [memory(nvml=[0, 2**20])], {})
     assert [name for name in metrics if "gpu" in name] == ["nvml_gpu_1_memory_MB"]
+
+
+def test_each_workers_memory_is_there_numbered_by_rank():
+    workers = [memory([(1, 2)], [7 * 2**20, 0]), memory([(3, 4)], [0, 8 * 2**20])]
+    workers[1]["peak_host_bytes"] = 6 * 2**20
+    metrics = records.build_metrics(history([0.4]), 0, 1.0, workers, {})
+    expected = {
+        "peak_worker_0_memory_MB": 5,
+        "peak_worker_1_memory_MB": 6,
+        "peak_gpu_0_memory_MB": 2,
+        "peak_gpu_1_memory_MB": 4,
+        "training_worker_0_memory_MB": 3,
+        "training_worker_1_memory_MB": 3,
+        "training_gpu_0_memory_MB": 1,
+        "training_gpu_1_memory_MB": 3,
+        "nvml_gpu_0_memory_MB": 7,
+        "nvml_gpu_1_memory_MB": 8,
+    }
+    assert {name: metrics[name] for name in metrics if "memory" in name} == expected
 
 
 @given(st.integers(0, 10**6), st.integers(0, 999999))
 def test_a_duration_reads_back(seconds, microseconds):
     duration = timedelta(seconds=seconds, microseconds=microseconds)
-    metrics = records.build_metrics(history([0.4]), 0, duration.total_seconds(), memory(), {})
+    metrics = records.build_metrics(history([0.4]), 0, duration.total_seconds(), [memory()], {})
     assert metrics["training_duration"] == str(duration)
 
 
@@ -93,7 +113,7 @@ def test_a_duration_reads_back(seconds, microseconds):
 )
 def test_metrics_read_back_equal_and_in_their_order(folder, run, devices, nvml, seconds, extra):
     lines, best_epoch = run
-    metrics = records.build_metrics(lines, best_epoch, seconds, memory(devices, nvml), extra)
+    metrics = records.build_metrics(lines, best_epoch, seconds, [memory(devices, nvml)], extra)
     records.write_json(folder / "metrics.json", metrics)
     read = records.read_json(folder / "metrics.json")
     assert list(read.items()) == list(metrics.items())

@@ -159,7 +159,7 @@ def optimizer_class(kind: Any):
     return Fused
 
 
-def _with_averaged_gradients(kind):
+def _with_averaged_gradients(kind: Any):
     """An optimizer that clips and applies the mean of the workers' gradients. Keras 3.15 has no workers on PyTorch."""
 
     class Averaged(kind):

@@ -56,7 +56,7 @@ def run(command, num_workers, output_dir):
     """
     with tempfile.TemporaryDirectory() as place, StopRequest() as stop, contextlib.ExitStack() as at_the_end:
         port = free_port(ADDRESS)
-        workers = []
+        workers: list[Worker] = []
         at_the_end.callback(_keep_logs, workers, Path(output_dir))
         at_the_end.callback(_end, workers)
         for rank in range(num_workers):

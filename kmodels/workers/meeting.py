@@ -68,7 +68,7 @@ def _receive(group, facts, end):
     """Worker 0's part: hears all others, and answers them."""
     found = {0: {"size": group.size, "facts": facts, "address": f"{group.address}:{free_port()}"}}
     with contextlib.ExitStack() as opened:
-        connections = []
+        connections: list[socket.socket] = []
         server = opened.enter_context(_listening(group))
         while len(found) < group.size:
             server.settimeout(max(0.01, end - time.monotonic()))
