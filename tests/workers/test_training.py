@@ -46,8 +46,9 @@ def predictions(record):
 
 @pytest.mark.parametrize("model", ["bilstm", "bert_base_pool"])
 def test_two_workers_equal_one(model, shared_files, tmp_path, chosen_backend):
+    short = {"epochs": 1, "max_train_examples": 50} if model == "bert_base_pool" else {}
     one, two = (
-        kmodels.train(**settings_of(shared_files, tmp_path / str(workers), model, workers=workers))
+        kmodels.train(**settings_of(shared_files, tmp_path / str(workers), model, workers=workers, **short))
         for workers in (1, 2)
     )
     np.testing.assert_allclose(curve(two), curve(one), rtol=1e-5)
@@ -65,7 +66,9 @@ def test_four_workers_equal_one(shared_files, tmp_path, chosen_backend):
         pytest.skip("two of the others, four of one")
     one, four = (
         kmodels.train(
-            **settings_of(shared_files, tmp_path / str(workers), workers=workers, gradient_accumulation_steps=2)
+            **settings_of(
+                shared_files, tmp_path / str(workers), workers=workers, gradient_accumulation_steps=2, epochs=1
+            )
         )
         for workers in (1, 4)
     )
@@ -89,8 +92,8 @@ def workers_of(process):
 
 
 def test_a_stopped_run_goes_on_with_another_number_of_workers(shared_files, tmp_path, chosen_backend):
-    long = settings_of(shared_files, tmp_path / "stopped", epochs=40, workers=2)
-    whole = kmodels.train(**settings_of(shared_files, tmp_path / "whole", epochs=40))
+    long = settings_of(shared_files, tmp_path / "stopped", epochs=20, workers=2)
+    whole = kmodels.train(**settings_of(shared_files, tmp_path / "whole", epochs=20))
     process, folder = started(long)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
@@ -98,12 +101,12 @@ def test_a_stopped_run_goes_on_with_another_number_of_workers(shared_files, tmp_
     assert re.search(r"goes on from epoch \d+, step \d+", said)
     assert not (folder / records.METRICS).exists()
     record = kmodels.train(**long | {"workers": 1})
-    np.testing.assert_allclose(curve(record), curve(whole), rtol=2e-4)  # forty epochs add up what rounding differs
+    np.testing.assert_allclose(curve(record), curve(whole), rtol=2e-4)  # twenty epochs add up what rounding differs
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_worker_that_dies_or_hangs_ends_the_run(how, shared_files, tmp_path, monkeypatch):
-    monkeypatch.setenv("KMODELS_WAIT_SECONDS", "10")
+    monkeypatch.setenv("KMODELS_WAIT_SECONDS", "6")
     process, folder = started(settings_of(shared_files, tmp_path / "run", epochs=2000, workers=2))
     workers = workers_of(process)
     start = time.monotonic()
