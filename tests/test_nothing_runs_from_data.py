@@ -704,6 +704,7 @@ ON_PURPOSE = {
     "kmodels/comparison/runner.py": {"subprocess"},
     "kmodels/export/processes.py": {"subprocess"},
     "kmodels/extensions.py": {"spec_from_file_location"},
+    "kmodels/workers/launch.py": {"subprocess"},
 }
 
 
