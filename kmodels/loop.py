@@ -78,9 +78,11 @@ def fit(model, config, corpus, folder, facts, group, callbacks=(), checkpoint=No
     instruments = Instruments.of(config, corpus.training, folder if group.is_first else None, place)
     told, parts = _told(config, instruments, callbacks, folder if group.is_first else None)
     told.insert(0, RandomStates(config.seed, checkpoint, group.rank))
+    # Keras would make moments and sums in the first step: too late for a checkpoint to be put back, and on TensorFlow
+    # the step would be traced twice.
+    model.optimizer.build(model.trainable_variables)
+    model._symbolic_build(data_batch=next(corpus.validation.iterate()))
     if checkpoint:
-        # Keras makes moments and sums at the first step; a checkpoint is put back before that.
-        model._symbolic_build(data_batch=next(corpus.validation.iterate()))
         told.insert(0, RestoreCheckpoint(checkpoint, model, parts, group.rank if together.has_parts else 0))
         instruments.history.note_switch(checkpoint.state["backend"], checkpoint.step)
     with contextlib.ExitStack() as opened:

@@ -1,6 +1,7 @@
 """One test process loads one framework: the one KERAS_BACKEND names. No test needs a network."""
 
 import os
+import sys
 import tempfile
 
 import hypothesis
@@ -64,3 +65,11 @@ def record_of(chosen_backend, shared_files, tmp_path_factory):
         return records[model]
 
     return record
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forgotten_models():
+    """What a module's tests built is let go: graphs of hundreds of models make every collection of garbage slow."""
+    yield
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.clear_session(free_memory=True)
