@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import importlib.metadata
+import os
 import re
 import sys
 from pathlib import Path
@@ -173,6 +174,11 @@ def exit_status(call):
     """Calls a function without arguments, and says in one line what went wrong. Returns the process's exit status."""
     try:
         call()
+        if sys.stdout:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Who reads has enough. Python would flush once more at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except InputError as error:
         return _say(error, WRONG_INPUT)
     except RunError as error:

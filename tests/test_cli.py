@@ -67,6 +67,14 @@ def test_help_of_a_command_names_its_flags_and_prints_nothing_else(capsys, comma
         assert f"--{flag}" in module.HELP
 
 
+@pytest.mark.parametrize("arguments", [["help"], ["compare", "--help"], ["train", "--help"]])
+def test_a_reader_that_has_enough_ends_it_quietly(arguments):
+    command = [sys.executable, "-m", "kmodels", *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == ("", 0)
+
+
 def test_the_version_is_the_packages(capsys):
     assert cli.main(["kmodels", "--version"]) == 0
     assert capsys.readouterr().out == f"kmodels {importlib.metadata.version('kmodels')}\n"

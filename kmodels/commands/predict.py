@@ -84,9 +84,6 @@ def run(arguments):
     request = _request(own, rest)
     try:
         _run(request)
-    except BrokenPipeError:
-        # Who reads has enough. Python would flush once more at its end, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(commandline.INTERRUPTED) from None
