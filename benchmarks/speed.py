@@ -28,6 +28,7 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.predict import peak_resident_bytes  # noqa: E402
 from kmodels import records  # noqa: E402
 from kmodels.architectures import ARCHITECTURES  # noqa: E402
 
@@ -157,7 +158,7 @@ def measured(command, folder):
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         peak = 0
         while process.poll() is None:
-            peak = max(peak, peak_resident_bytes(process.pid))
+            peak = peak_resident_bytes(process.pid) or peak
             time.sleep(0.2)
         said = process.stdout.read()
     if process.returncode:
@@ -177,17 +178,6 @@ def own_seconds():
     """Seconds that this process and those it waited for have had."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(each.ru_utime + each.ru_stime for each in used)
-
-
-def peak_resident_bytes(pid):
-    """The most that a process has held so far, by the system's count; 0 if it has just ended."""
-    try:
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return 0
 
 
 # In a process of its own

@@ -5,6 +5,7 @@ import dataclasses
 import importlib.metadata
 import os
 import re
+import select
 import sys
 from pathlib import Path
 
@@ -177,8 +178,8 @@ def exit_status(call):
         if sys.stdout:
             sys.stdout.flush()
     except BrokenPipeError:
-        # Who reads has enough. Python would flush once more at its end, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not _has_lost_its_reader(sys.stdout):
+            raise
     except InputError as error:
         return _say(error, WRONG_INPUT)
     except RunError as error:
@@ -190,6 +191,17 @@ def exit_status(call):
     except KeyboardInterrupt:
         return _say("interrupted; the best weights so far stay in the run's folder", INTERRUPTED)
     return 0
+
+
+def _has_lost_its_reader(stream):
+    """True if who read this stream has enough; it then leads nowhere, for Python flushes once more at its end."""
+    if hasattr(select, "poll"):
+        states = select.poll()
+        states.register(stream.fileno(), 0)
+        if not any(state & (select.POLLERR | select.POLLHUP) for _, state in states.poll(0)):
+            return False  # some other pipe broke
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return True
 
 
 def _say(message, status):

@@ -1,5 +1,6 @@
 """A run's folder before the run: what it holds already, and what is written before the first step."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -137,8 +138,14 @@ def go_on(folder, config, environment, checkpoint):
 
 
 def versions(backend):
-    """{package: version} of all that decides a run's figures, without loading a framework."""
-    return {name: importlib.metadata.version(name) for name in ("kmodels", *PACKAGES, backend)}
+    """{package: version} of all that decides a run's figures, without loading a framework; what is not installed as a
+    package of that name (a checkout, a framework's other builds) is left out.
+    """
+    found = {}
+    for name in ("kmodels", *PACKAGES, backend):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def environment(backend, framework):

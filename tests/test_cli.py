@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kmodels import cli
+from kmodels import cli, commandline
 from kmodels.commands import report
 from kmodels.comparison import grid, runner
 from tests.reviews import tiny_settings, write_review_files
@@ -73,6 +73,14 @@ def test_a_reader_that_has_enough_ends_it_quietly(arguments):
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()
         assert (process.stderr.read(), process.wait()) == ("", 0)
+
+
+def test_a_pipe_that_breaks_elsewhere_is_no_quiet_end():
+    def call():
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        commandline.exit_status(call)
 
 
 def test_the_version_is_the_packages(capsys):

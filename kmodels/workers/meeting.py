@@ -48,7 +48,8 @@ def meet(group, facts, seconds=50.0):
     with _connected(group, end, seconds) as connection:
         host = connection.getsockname()[0]
         own = {"rank": group.rank, "size": group.size, "facts": facts, "address": f"{host}:{free_port(host)}"}
-        _send(connection, own)
+        with contextlib.suppress(OSError):  # then no answer comes either
+            _send(connection, own)
         answer = _line(connection, end)
     if answer is None:
         raise RunError(f"worker 0 at {group.address}:{group.port} left before all workers had come")
