@@ -23,6 +23,7 @@ LEVELS = [
         "kmodels.workers",
         "kmodels",
     },
+    {"kmodels.statistics"},
     {"kmodels.data", "kmodels.checkpoints", "kmodels.locks", "kmodels.run_folder"},
     {"kmodels.comparison", "kmodels.evaluation"},  # figures and records, without a model
     {"kmodels.layers", "kmodels.models", "kmodels.losses"},
@@ -41,6 +42,7 @@ LEVELS = [
 # What the lower levels may import from outside, besides the standard library.
 OUTSIDE = [
     set(),
+    {"numpy", "scipy"},
     {"numpy", "tokenizers", "rich", "safetensors", "psutil"},
     {"numpy", "psutil", "jinja2", "markupsafe"},
     {"numpy", "keras", "keras_hub", "h5py", "safetensors", "huggingface_hub", "kagglehub"},

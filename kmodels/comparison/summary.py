@@ -12,8 +12,11 @@ import numpy as np
 
 from kmodels import records
 from kmodels.architectures import ARCHITECTURES
-from kmodels.comparison import grid, runner, statistics, wording
+from kmodels.comparison import grid, runner, wording
 from kmodels.errors import InputError
+from kmodels.statistics.drift import drift
+from kmodels.statistics.intervals import binomial_interval, mean_interval, never_converged
+from kmodels.statistics.pairs import NOT_SHOWN, holm, paired_difference
 
 FORMAT = 1
 PROTOCOL = (
@@ -167,7 +170,7 @@ def _group(name, runs, validation_size):
     accuracy = _mean([each["best_validation_accuracy"] for each in metrics])
     interval = None
     if validation_size:
-        interval = statistics.binomial_interval(round(accuracy["mean"] * validation_size), validation_size)
+        interval = binomial_interval(round(accuracy["mean"] * validation_size), validation_size)
     return {
         "name": name,
         "model": runs[0]["model"],
@@ -185,8 +188,8 @@ def _group(name, runs, validation_size):
 
 
 def _mean(values):
-    """A `statistics.Mean` as a dict; None if one of the values was not measured."""
-    return None if None in values else asdict(statistics.mean_interval(values))
+    """A `kmodels.statistics.intervals.Mean` as a dict; None if one of the values was not measured."""
+    return None if None in values else asdict(mean_interval(values))
 
 
 def _seconds(duration):
@@ -206,14 +209,14 @@ def _pairs(groups, predictions):
             continue
         right_a, right_b = _right_on_same_seeds(a, b, predictions)
         if len(right_a):
-            difference = statistics.paired_difference(right_a, right_b)
+            difference = paired_difference(right_a, right_b)
             found.append({"a": a["name"], "b": b["name"], **asdict(difference)})
     tested = [pair for pair in found if pair["p_value"] is not None]
     if tested:
-        for pair, p_value in zip(tested, statistics.holm([pair["p_value"] for pair in tested])):
+        for pair, p_value in zip(tested, holm([pair["p_value"] for pair in tested])):
             pair["p_value"] = float(p_value)
             if p_value >= LEVEL:
-                pair["verdict"] = statistics.NOT_SHOWN
+                pair["verdict"] = NOT_SHOWN
     return found
 
 
@@ -271,16 +274,14 @@ def _warnings(runs, groups, dataset):
     timed = [run for run in runs if run["order"] is not None and (run["metrics"] or {}).get("samples_per_second")]
     if timed:
         names = [grid.group_of(run["name"]) for run in timed]
-        drift = statistics.drift(
-            names, [run["order"] for run in timed], [run["metrics"]["samples_per_second"] for run in timed]
-        )
-        if drift.p_value is not None and drift.p_value < LEVEL:
-            change = f"{100 * drift.change_per_run_fraction:+.1f} %"
+        found = drift(names, [run["order"] for run in timed], [run["metrics"]["samples_per_second"] for run in timed])
+        if found.p_value is not None and found.p_value < LEVEL:
+            change = f"{100 * found.change_per_run_fraction:+.1f} %"
             yield f"The machine drifted: from run to run its speed changed by {change}; compare times with care."
     if "majority_fraction" in dataset:
         for run in runs:
             accuracy, size = (run["metrics"] or {}).get("best_validation_accuracy"), dataset["validation_sentences"]
-            if accuracy and statistics.never_converged(accuracy, dataset["majority_fraction"], size):
+            if accuracy and never_converged(accuracy, dataset["majority_fraction"], size):
                 yield f"{run['name']} may have learned nothing: it is no better than the most frequent label."
     devices = {run["environment"].get("device") for run in runs if run["environment"]}
     if len(devices) > 1:

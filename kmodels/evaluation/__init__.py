@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from kmodels.comparison.statistics import binomial_interval
 from kmodels.errors import InputError
 from kmodels.evaluation import metrics, resampling, table
 from kmodels.evaluation.metrics import CALIBRATION_BINS
 from kmodels.evaluation.resampling import CONFIDENCE
+from kmodels.statistics.intervals import binomial_interval
 
 FIGURES = ("accuracy", "macro_f1", "matthews_correlation", "loss", "expected_calibration_error")
 

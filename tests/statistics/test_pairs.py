@@ -1,7 +1,7 @@
-"""Statistics over seeds and sentences, against SciPy, plain oracles and drawn data whose truth is known."""
+"""Differences of models over seeds and sentences, against SciPy, plain oracles and drawn data whose truth is known."""
 
 import math
-from itertools import permutations, product
+from itertools import product
 
 import numpy as np
 import pytest
@@ -9,23 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from kmodels.comparison.statistics import (
-    BETTER,
-    NOT_SHOWN,
-    WORSE,
-    binomial_interval,
-    drift,
-    holm,
-    mcnemar,
-    mean_interval,
-    never_converged,
-    normal_quantile,
-    paired_difference,
-    student_t_quantile,
-    student_t_tail,
-)
+from kmodels.statistics.pairs import BETTER, NOT_SHOWN, WORSE, holm, mcnemar, paired_difference
 
-confidences = st.floats(0.5, 0.9999)
 p_values_strategy = st.lists(st.one_of(st.floats(0, 1), st.sampled_from([0.01, 0.04])), max_size=12)
 
 
@@ -68,64 +53,6 @@ def found(kind, num_seeds, num_draws, advantage=0.0, num_sentences=300):
         for _ in range(num_draws)
     ]
     return {verdict: verdicts.count(verdict) / num_draws for verdict in (BETTER, WORSE, NOT_SHOWN)}
-
-
-@settings(max_examples=300)
-@given(confidences, st.integers(1, 200))
-def test_quantiles_of_students_t_are_scipys(confidence, degrees):
-    expected = stats.t.isf((1 - confidence) / 2, degrees)
-    assert student_t_quantile(1 - confidence, degrees) == pytest.approx(expected, rel=1e-9)
-
-
-def test_every_common_quantile_of_students_t_is_scipys():
-    for confidence, degrees in product((0.8, 0.9, 0.95, 0.99, 0.999), range(1, 201)):
-        expected = stats.t.isf((1 - confidence) / 2, degrees)
-        assert student_t_quantile(1 - confidence, degrees) == pytest.approx(expected, rel=1e-9)
-
-
-@settings(max_examples=300)
-@given(st.floats(-1e6, 1e6), st.integers(1, 200))
-def test_tails_of_students_t_are_scipys(t, degrees):
-    expected = 2 * stats.t.sf(abs(t), degrees)
-    assert student_t_tail(t, degrees) == pytest.approx(expected, rel=1e-9, abs=1e-290)
-
-
-def test_tails_of_students_t_end_in_0_and_not_in_an_overflow():
-    assert student_t_tail(0.0, 3) == 1
-    assert student_t_tail(1e200, 3) == 0
-
-
-@given(confidences)
-def test_normal_quantiles_are_scipys(confidence):
-    assert normal_quantile(1 - confidence) == pytest.approx(stats.norm.isf((1 - confidence) / 2), rel=1e-9)
-
-
-@settings(max_examples=200)
-@given(st.lists(st.floats(-100, 100), min_size=2, max_size=30), confidences)
-def test_the_interval_of_a_mean_is_scipys(values, confidence):
-    interval = mean_interval(values, confidence)
-    assert interval.count == len(values)
-    assert interval.mean == pytest.approx(np.mean(values), abs=1e-12)
-    assert interval.standard_deviation == pytest.approx(np.std(values, ddof=1), abs=1e-12)
-    error = np.std(values, ddof=1) / math.sqrt(len(values))
-    low, high = stats.t.interval(confidence, len(values) - 1, loc=np.mean(values), scale=max(error, 1e-300))
-    assert (interval.low, interval.high) == pytest.approx((low, high), rel=1e-9, abs=1e-9)
-
-
-def test_one_value_has_a_mean_and_no_spread():
-    interval = mean_interval([0.875])
-    assert (interval.count, interval.mean) == (1, 0.875)
-    assert (interval.standard_deviation, interval.low, interval.high) == (None, None, None)
-
-
-@settings(max_examples=300)
-@given(st.data(), st.one_of(st.integers(1, 40), st.integers(1, 10**6)), confidences)
-def test_the_interval_of_a_share_is_scipys_wilson_interval(data, trials, confidence):
-    successes = data.draw(st.one_of(st.integers(0, trials), st.sampled_from([0, trials])))
-    expected = stats.binomtest(successes, trials).proportion_ci(confidence, method="wilson")
-    low, high = binomial_interval(successes, trials, confidence)
-    assert (low, high) == pytest.approx((expected.low, expected.high), rel=1e-9, abs=1e-12)
-    assert 0 <= low <= successes / trials <= high <= 1
 
 
 @settings(max_examples=200)
@@ -330,81 +257,9 @@ def test_holms_own_example():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
-def test_the_slope_is_found_though_groups_differ_in_speed():
-    groups, orders = np.array(["slow", "fast"] * 10), np.arange(20)
-    speeds = np.where(groups == "slow", 10.0, 500.0) * 0.98**orders
-    result = drift(groups, orders, speeds)
-    assert result.change_per_run_fraction == pytest.approx(-0.02)
-    assert result.p_value < 0.001
-
-
-def test_what_comes_from_the_groups_is_no_drift():
-    groups, orders = np.repeat(["slow", "fast"], 10), np.arange(20)
-    speeds = np.where(groups == "slow", 10.0, 500.0) * np.exp(np.random.default_rng(0).normal(0, 0.01, 20))
-    result = drift(groups, orders, speeds)
-    assert abs(result.change_per_run_fraction) < 0.005
-    assert result.p_value > 0.05
-
-
-def test_the_p_value_of_a_drift_is_the_share_of_all_shuffles():
-    generator = np.random.default_rng(0)
-    groups, orders = np.array(list("ababababb")), generator.permutation(9)
-    logs = np.log(generator.uniform(90, 110, 9)) - 0.02 * orders
-    parts = [(orders[groups == name] - orders[groups == name].mean(), logs[groups == name]) for name in "ab"]
-    slope = sum(places @ values for places, values in parts)
-    shuffles = product(*[[places @ np.array(order) for order in permutations(values)] for places, values in parts])
-    share = np.mean([abs(sum(shuffle)) >= abs(slope) - 1e-12 for shuffle in shuffles])
-    assert 0.05 < share < 0.5
-    assert drift(groups, orders, np.exp(logs)).p_value == pytest.approx(share, abs=0.015)
-
-
-def test_a_machine_that_does_not_drift_is_accused_in_5_percent_of_draws():
-    generator = np.random.default_rng(0)
-    groups, orders = np.array(["a", "b", "c"] * 4), np.arange(12)
-    speeds = [np.exp(generator.normal(0, 0.02, 12)) for _ in range(600)]
-    accused = np.mean([drift(groups, orders, drawn, draws=200).p_value <= 0.05 for drawn in speeds])
-    assert 0.03 < accused < 0.07
-
-
-def test_a_drift_is_decided_by_the_seed_alone():
-    speeds = np.random.default_rng(0).uniform(90, 110, 12)
-    one, again, another = (drift(["a", "b"] * 6, range(12), speeds, seed=seed) for seed in (1, 1, 2))
-    assert one == again != another
-
-
-def test_single_runs_and_equal_speeds_show_no_drift():
-    alone = drift(["a", "b", "c"], [0, 1, 2], [1.0, 2.0, 3.0])
-    assert (alone.change_per_run_fraction, alone.p_value) == (None, None)
-    equal = drift(["a", "b", "a", "b"], [0, 1, 2, 3], [1.0, 2.0, 1.0, 2.0])
-    assert (equal.change_per_run_fraction, equal.p_value) == (0, 1)
-
-
-def test_a_run_that_names_the_majority_class_never_converged():
-    assert never_converged(444 / 872, 444 / 872, 872)
-    assert never_converged(0.3, 444 / 872, 872)
-    assert not never_converged(0.8, 444 / 872, 872)
-
-
-@settings(max_examples=100)
-@given(st.data(), st.integers(1, 3000))
-def test_a_run_converged_if_its_accuracys_interval_is_above_the_majority(data, num_sentences):
-    right, majority = (data.draw(st.integers(0, num_sentences)) for _ in range(2))
-    low = stats.binomtest(right, num_sentences).proportion_ci(method="wilson").low
-    if abs(low - majority / num_sentences) > 1e-9:
-        expected = low < majority / num_sentences
-        assert never_converged(right / num_sentences, majority / num_sentences, num_sentences) == expected
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: mean_interval([]), r"one or more finite numbers, \(num_seeds,\); got \[\]"),
-        (lambda: mean_interval([0.5, math.nan]), "finite numbers.*got.*nan"),
-        (lambda: mean_interval([[0.5]]), "num_seeds"),
-        (lambda: mean_interval([0.5, 0.6], confidence=95), "confidence must be above 0 and below 1; got 95"),
-        (lambda: binomial_interval(0, 0), "trials at least 1; got 0 of 0"),
-        (lambda: binomial_interval(3, 2), "from 0 to trials.*got 3 of 2"),
-        (lambda: binomial_interval(1, 2, confidence=1), "confidence must be"),
         (lambda: mcnemar(np.zeros(0, bool), np.zeros(0, bool)), r"\(num_sentences,\).*not empty; got bool \(0,\)"),
         (lambda: mcnemar(np.zeros(2, bool), np.zeros(3, bool)), r"one shape.*got bool \(2,\) and bool \(3,\)"),
         (lambda: mcnemar(np.zeros(2, bool), np.zeros(2)), "must be bool.*got.*float64"),
@@ -417,12 +272,6 @@ def test_a_run_converged_if_its_accuracys_interval_is_above_the_majority(data, n
         (lambda: paired_difference(np.zeros((2, 5), bool), np.zeros((2, 5), bool), 0), "confidence must be"),
         (lambda: holm([0.1, 1.1]), "numbers from 0 to 1.*got"),
         (lambda: holm([math.nan]), "numbers from 0 to 1.*got"),
-        (lambda: drift([], [], []), r"at least one run; got \(0,\), \(0,\) and \(0,\)"),
-        (lambda: drift(["a", "a"], [0, 1], [1.0]), r"an entry a run.*got \(2,\), \(2,\) and \(1,\)"),
-        (lambda: drift(["a", "a"], [0, 1], [1.0, 0.0]), "above 0; got"),
-        (lambda: never_converged(math.nan, 0.5, 10), "best_accuracy must be from 0 to 1; got nan"),
-        (lambda: never_converged(0.5, 51.0, 10), "majority_fraction must be from 0 to 1; got 51.0"),
-        (lambda: never_converged(0.5, 0.5, 0), "trials at least 1"),
     ],
 )
 def test_an_error_says_what_was_expected_and_what_came(call, message):
