@@ -84,7 +84,8 @@ ARCHITECTURES = {
             defaults=WORD_DEFAULTS
             | {"embedding_dim": 300, "num_filters": 100, "kernel_sizes": (2, 3, 4, 5), "dropout": 0.5}
             | {"epochs": 3, "schedule": "linear", "label_smoothing": 0.1},
-            defaults_with_embeddings={"frozen_embeddings": False, "learning_rate": 5e-4, "label_smoothing": 0.0},
+            defaults_with_embeddings={"frozen_embeddings": False, "learning_rate": 5e-4, "label_smoothing": 0.0}
+            | {"word_dropout": 0.1},
         ),
         Architecture(
             "bilstm",

@@ -139,6 +139,9 @@ class RunConfig:
     workers: int = setting(
         1, "Workers", "processes that share each batch, one for each GPU, or for some cores, of this machine", least=1
     )
+    cluster: str | None = setting(
+        None, "Workers", "a Ray cluster that places them: auto, HOST:PORT or ray://HOST:10001; default: this machine"
+    )
 
     output_dir: str | None = setting(None, "Output", "the run's folder; default: results/runs/MODEL-BACKEND-DIGEST")
     overwrite: bool = setting(False, "Output", "replace the run that the folder holds")
@@ -244,8 +247,11 @@ class RunConfig:
         return dataclasses.replace(self, **{name: value for name, value in changed.items() if value is not None})
 
 
-# Where a run is written, how often it is saved, and what is done about an older one there, make it no other run.
-_NOT_THE_RUN = ("output_dir", "overwrite", "checkpoint_seconds", "save_predictions", "measure_peak", "tensorboard")
+# Where a run is made and written, how often it is saved, what is done about an older one: none makes it another run.
+_NOT_THE_RUN = (
+    *("cluster", "output_dir", "overwrite"),
+    *("checkpoint_seconds", "save_predictions", "measure_peak", "tensorboard"),
+)
 # An unfinished run may go on with other values of these: epochs only upwards; of data, another place of the same data.
 MAY_CHANGE = ("backend", "workers", "epochs", "patience", "data_dir", "train_file", "validation_file")
 

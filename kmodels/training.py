@@ -48,9 +48,9 @@ def train(config=None, callbacks=(), **settings):
         config = RunConfig.from_settings(**settings)
     elif settings:
         raise TypeError(f"give a config or settings, not both; got both config and {', '.join(settings)}")
+    launch.end_with_parent()
     group = groups.from_environment() or ALONE
     if group.size > 1:
-        launch.end_with_parent()
         if config.workers not in (1, group.size):
             raise InputError(f"workers must be {group.size}, as WORLD_SIZE says, or left out; got {config.workers}")
         config = replace(config, workers=group.size)
@@ -64,7 +64,7 @@ def train(config=None, callbacks=(), **settings):
     found = run_folder.look_into(config)
     if found.record:
         return found.record
-    if config.workers > group.size:
+    if config.workers > group.size or (config.cluster and group is ALONE):
         return _launch(config, callbacks)
     with contextlib.ExitStack() as held:
         folder = Path(config.output_dir)
@@ -80,10 +80,15 @@ def train(config=None, callbacks=(), **settings):
 
 
 def _launch(config, callbacks):
-    """Trains in worker processes on this machine. Returns the run's kmodels.records.Record."""
+    """Trains in worker processes, on this machine or a cluster. Returns the run's kmodels.records.Record."""
     if callbacks:
         raise InputError("callbacks can't be handed to worker processes; start the workers yourself, or --workers=1")
-    launch.run(launch.command(config.to_flags()), config.workers, config.output_dir)
+    if config.cluster:
+        from kmodels.cluster import workers
+
+        workers.run(config, config.output_dir)
+    else:
+        launch.run(launch.command(config.to_flags()), config.workers, config.output_dir)
     return records.read(config.output_dir)
 
 

@@ -24,7 +24,7 @@ LEVELS = [
         "kmodels",
     },
     {"kmodels.statistics"},
-    {"kmodels.data", "kmodels.checkpoints", "kmodels.locks", "kmodels.run_folder"},
+    {"kmodels.data", "kmodels.checkpoints", "kmodels.locks", "kmodels.run_folder", "kmodels.cluster"},
     {"kmodels.comparison", "kmodels.evaluation"},  # figures and records, without a model
     {"kmodels.layers", "kmodels.models", "kmodels.losses"},
     {"kmodels.backends", "kmodels.optimizers", "kmodels.callbacks"},
@@ -43,7 +43,7 @@ LEVELS = [
 OUTSIDE = [
     set(),
     {"numpy", "scipy"},
-    {"numpy", "tokenizers", "rich", "safetensors", "psutil"},
+    {"numpy", "tokenizers", "rich", "safetensors", "psutil", "ray"},
     {"numpy", "psutil", "jinja2", "markupsafe"},
     {"numpy", "keras", "keras_hub", "h5py", "safetensors", "huggingface_hub", "kagglehub"},
     {"numpy", "keras", "psutil", "pynvml", "rich", "tensorboard"},

@@ -705,6 +705,7 @@ ON_PURPOSE = {
     "kmodels/export/processes.py": {"subprocess"},
     "kmodels/extensions.py": {"spec_from_file_location"},
     "kmodels/workers/launch.py": {"subprocess"},
+    "kmodels/cluster/processes.py": {"subprocess"},
 }
 
 

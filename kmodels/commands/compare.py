@@ -21,7 +21,8 @@ A finished run is not made again, an unfinished one goes on, a failed one does n
   --models=NAME,NAME,…    which classifiers (default: textcnn,bilstm)
   --backends=NAME,…       which backends (default: all that are installed)
   --seeds=N,N,…           a run for each (default: 1,2,3)
-  --jobs=N                runs at a time, each with its share of the cores (default: 1)
+  --jobs=N                runs at a time, each with its share of the cores (default: 1); of a cluster, on each node
+  --cluster=ADDRESS       of a Ray cluster that makes the runs: auto, HOST:PORT or ray://HOST:10001
   --order_seed=N          decides the order of the runs (default: 0)
   --title=TEXT            of the report
   --texts                 show validation sentences in the report where models disagree
@@ -49,7 +50,7 @@ def run(arguments):
         _shared_settings(config, commandline.given(["kmodels compare", *rest])),
         own.order_seed,
     )
-    outcomes = runner.run(cells, config.output_dir, own.jobs, _Progress(len(cells)).tell)
+    outcomes = runner.run(cells, config.output_dir, own.jobs, _Progress(len(cells)).tell, config.cluster)
     command = " ".join(["kmodels compare", *arguments])
     report.write_report(config.output_dir, own.title or None, command, report.sentences(config) if own.texts else None)
     if len(outcomes) < len(cells) or any(outcome.status == runner.UNFINISHED for outcome in outcomes):
@@ -63,7 +64,9 @@ def _shared_settings(config, given):
     for name, flag in (("model", "models"), ("backend", "backends"), ("seed", "seeds")):
         if name in given:
             raise InputError(f"compare takes --{flag}, not --{name}")
-    settings = {name: value for name, value in vars(config).items() if name in given and name != "output_dir"}
+    settings = {
+        name: value for name, value in vars(config).items() if name in given and name not in ("output_dir", "cluster")
+    }
     return {"precision": "float32", "save_predictions": True, "measure_peak": True} | settings
 
 

@@ -17,6 +17,7 @@ import psutil
 
 from kmodels import records
 from kmodels.signals import StopRequest
+from kmodels.workers.launch import STOPPED
 
 OUTCOMES = "runs.json"
 LOGS = "logs"
@@ -47,45 +48,79 @@ class Outcome:
     seconds: float
 
 
-def run(cells, output_dir, jobs=1, tell=lambda outcome: None):
+def run(cells, output_dir, jobs=1, tell=lambda outcome: None, cluster=None):
     """Makes every run that is not finished yet; a failed one does not stop the others.
 
     Args:
         cells: [kmodels.comparison.grid.Cell, …], in the order in which they are begun.
         output_dir: where logs/NAME.log and runs.json go.
-        jobs: how many runs at a time; each gets its own share of the cores.
+        jobs: how many runs at a time, on each node of a cluster; each gets its own share of the cores.
         tell: function of an Outcome, called as each run ends.
+        cluster: address of a Ray cluster whose nodes make the runs; None for this machine.
 
     Returns:
         [Outcome, …]. After SIGINT or SIGTERM the runs under way are stopped and saved, and the rest is not begun.
+
+    Raises:
+        InputError: there is no such cluster.
     """
     folder = Path(output_dir)
     (folder / LOGS).mkdir(parents=True, exist_ok=True)
+    written = {cell.name: _modified(folder / cell.name / records.METRICS) for cell in cells}
+    outcomes, lock = {}, threading.Lock()
+
+    def ended(outcome):
+        with lock:
+            outcomes[outcome.name] = outcome
+            before, now = written[outcome.name], _modified(folder / outcome.name / records.METRICS)
+            if before is None or now != before:  # else it was finished, and is not made again
+                _write_outcome(folder, outcome)
+            tell(outcome)
+
+    if cluster:
+        _run_on_cluster(cells, folder, jobs, cluster, ended)
+    else:
+        _run_here(cells, folder, jobs, ended)
+    return sorted(outcomes.values(), key=lambda outcome: outcome.order)
+
+
+def _run_here(cells, folder, jobs, ended):
+    """Makes runs on this machine; calls `ended` with each Outcome."""
     shares: SimpleQueue = SimpleQueue()
     for share in shares_of_cores(jobs):
         shares.put(share)
-    outcomes, lock = {}, threading.Lock()
     with StopRequest() as stop, ThreadPoolExecutor(jobs) as pool:
 
         def make(cell):
             if stop.received:
                 return
             share = shares.get()
-            metrics = folder / cell.name / records.METRICS
-            before = _modified(metrics)
-            outcome = _make(cell, folder / LOGS / f"{cell.name}.log", share, stop)
+            outcome = _make(cell, _log(folder, cell), share, stop)
             shares.put(share)
-            with lock:
-                outcomes[cell.name] = outcome
-                if before is None or _modified(metrics) != before:  # else it was finished, and is not made again
-                    _write_outcome(folder, outcome)
-                tell(outcome)
+            ended(outcome)
 
         for future in [pool.submit(make, cell) for cell in cells]:
             while not future.done():
                 time.sleep(0.02)  # not result(): a signal is caught between two instructions of this thread only
             future.result()
-    return sorted(outcomes.values(), key=lambda outcome: outcome.order)
+
+
+def _run_on_cluster(cells, folder, jobs, cluster, ended):
+    """Makes runs on the nodes of a Ray cluster; calls `ended` with each Outcome."""
+    from kmodels.cluster import runs
+
+    by_name = {cell.name: cell for cell in cells}
+
+    def note(name, started, seconds, how):
+        if how:
+            ended(_outcome(by_name[name], how.status, how.reason, started, seconds))
+
+    commands = {cell.name: (cell.config.to_flags(), _log(folder, cell)) for cell in cells}
+    runs.make(cluster, commands, jobs, note)
+
+
+def _log(folder, cell):
+    return folder / LOGS / f"{cell.name}.log"
 
 
 def shares_of_cores(jobs):
@@ -122,9 +157,14 @@ def _make(cell, log, cores, stop):
         with suppress(psutil.Error, AttributeError):  # it has ended already; a system without affinities
             psutil.Process(process.pid).cpu_affinity(cores)
         status = _wait(process, stop)
-    ended = FINISHED if status == 0 else UNFINISHED if status in (130, 143) else FAILED
-    error = _last_line(log, status) if ended == FAILED else None
-    seconds = time.perf_counter() - start
+    return _outcome(cell, status, _last_line(log, status), started, time.perf_counter() - start)
+
+
+def _outcome(cell, status, reason, started, seconds):
+    """The Outcome of a process that ended with a status; `reason` counts where that is a failure."""
+    config = cell.config
+    ended = FINISHED if status == 0 else UNFINISHED if status in STOPPED else FAILED
+    error = reason if ended == FAILED else None
     return Outcome(cell.name, config.model, config.backend, config.seed, cell.order, ended, error, started, seconds)
 
 

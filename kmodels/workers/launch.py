@@ -20,6 +20,7 @@ ADDRESS = "127.0.0.1"
 GRACE_SECONDS = 5.0  # that the others have to end by themselves once one has failed
 LAST_LINES = 5
 WRONG_INPUT = 2
+STOPPED = (128 + signal.SIGTERM, 128 + signal.SIGINT)  # statuses of a process that saved and ended when it was told to
 # Environment variables between this process and its workers.
 PARENT = "KMODELS_PARENT"  # without which they end
 REASON = "KMODELS_REASON_FILE"  # where one says why it ends
@@ -124,14 +125,14 @@ def _how_telling(worker):
 
 def _raise(failed, stop, folder):
     """Raises what a failed worker ended with."""
-    if stop.received and failed.status in (128 + signal.SIGTERM, 128 + signal.SIGINT):
+    if stop.received and failed.status in STOPPED:
         where = (_reason(failed) or "").partition(" goes on from ")[2]
         raise Interrupted(stop.received, where or "its last checkpoint")
     who = f"worker {failed.rank}: " if failed.rank else ""
     if failed.status < 0:
         reason = f"killed by {signal.Signals(-failed.status).name}; out of memory?"
         raise RunError(f"worker {failed.rank}: {reason}; the run's checkpoints stay in {folder}")
-    reason = _reason(failed) or _last_lines(failed)
+    reason = _reason(failed) or _unsaid(failed)
     raise (InputError if failed.status == WRONG_INPUT else RunError)(f"{who}{reason}")
 
 
@@ -142,11 +143,17 @@ def _reason(worker):
     return None
 
 
-def _last_lines(worker):
+def _unsaid(worker):
+    """What is to say of a worker that said nothing itself."""
     if worker.log is None:
         return f"ended with status {worker.status}; what it said stands above"
-    lines = [line for line in worker.log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return " / ".join(lines[-LAST_LINES:]) or f"ended with status {worker.status}"
+    return last_lines(worker.log) or f"ended with status {worker.status}"
+
+
+def last_lines(log):
+    """The last lines of a log file, on one line; "" if it has none."""
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return " / ".join(lines[-LAST_LINES:])
 
 
 def _end(workers):

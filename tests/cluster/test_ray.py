@@ -1,0 +1,96 @@
+"""A Ray cluster of two local nodes: it places a run's workers and a grid's runs, and what is lost is placed again."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+import kmodels
+from kmodels import records
+from kmodels.commands import compare
+from tests.reviews import tiny_settings, write_review_files
+
+pytest.importorskip("ray")
+ADDRESS_FILE_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def address():
+    """Of a cluster of two nodes, with a core each, on this machine."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster.add_node(num_cpus=1)
+    yield cluster.address
+    cluster.shutdown()
+
+
+@pytest.fixture
+def settings(tmp_path):
+    files = write_review_files(tmp_path)
+    return tiny_settings("textcnn", files, tmp_path / "run", backend="torch", epochs=3, checkpoint_seconds=1e-9)
+
+
+def trainers():
+    """The processes of runs on this machine."""
+    return [
+        each
+        for each in psutil.process_iter(["cmdline"])
+        if each.info["cmdline"] and each.info["cmdline"][1:4] == ["-m", "kmodels", "train"]
+    ]
+
+
+def test_workers_of_a_run_are_placed_and_give_the_run_of_this_machine(address, settings, tmp_path):
+    record = kmodels.train(**settings, workers=2, cluster=address)
+    assert record.config["workers"] == 2 and "peak_worker_1_memory_MB" in record.metrics
+    assert (tmp_path / "run" / "worker_1.log").is_file()
+    assert not trainers() and not list(tmp_path.glob(".ray-*"))
+    here = kmodels.train(**settings | {"output_dir": str(tmp_path / "here")}, workers=2)
+    assert [line["training_loss"] for line in record.history] == [line["training_loss"] for line in here.history]
+
+
+def test_workers_are_placed_again_after_one_is_killed_and_the_run_goes_on(address, settings, tmp_path):
+    whole = kmodels.train(**settings | {"output_dir": str(tmp_path / "whole")}, workers=2)
+    killed = []
+
+    def kill():
+        end = time.monotonic() + 60
+        while time.monotonic() < end and not killed:
+            if list(tmp_path.glob("run/checkpoints/*")) and (processes := trainers()):
+                os.kill(processes[-1].pid, signal.SIGKILL)
+                killed.append(True)
+            time.sleep(0.01)
+
+    threading.Thread(target=kill).start()
+    record = kmodels.train(**settings, workers=2, cluster=address)
+    assert killed
+    assert [line["training_loss"] for line in record.history] == [line["training_loss"] for line in whole.history]
+
+
+def test_wrong_input_is_said_once_and_nothing_is_tried_again(address, settings, tmp_path):
+    Path(settings["train_file"]).write_text("sentence\tlabel\n")
+    with pytest.raises(kmodels.InputError, match="train.tsv"):
+        kmodels.train(**settings, workers=2, cluster=address)
+    assert not (tmp_path / "run").exists() and not list(tmp_path.glob(".ray-*"))
+
+
+def test_a_grid_is_made_on_the_nodes(address, settings, tmp_path, capsys):
+    flags = [f"--{name}={value}" for name, value in settings.items() if name not in ("model", "backend", "output_dir")]
+    grid = ["--models=textcnn", "--backends=torch", "--seeds=1,2", f"--output_dir={tmp_path / 'grid'}"]
+    compare.run([*grid, *flags, f"--cluster={address}"])
+    assert [run.name for run in sorted((tmp_path / "grid").glob("textcnn-*"))] == [
+        "textcnn-torch-seed-1",
+        "textcnn-torch-seed-2",
+    ]
+    assert all((run / records.METRICS).is_file() for run in (tmp_path / "grid").glob("textcnn-*"))
+    assert (tmp_path / "grid" / "report.html").is_file()
+    assert "2 of 2" in capsys.readouterr().err
+
+
+def test_where_no_cluster_answers_it_is_said(settings):
+    with pytest.raises(kmodels.InputError, match="no Ray cluster answers at 127.0.0.1:9"):
+        kmodels.train(**settings, cluster="127.0.0.1:9")
