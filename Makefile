@@ -20,8 +20,9 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Tests run beside each other, a framework's threads in one of them would only wait for those in another.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4
+# Tests run beside each other: a framework's threads in one of them would only wait for those in another, and one test
+# more than there are cores computes while others wait for a disk or a process.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1))) --maxprocesses=5
 
 test: lint  ## the whole test suite, all backends: one process, one framework
 	$(PYTEST) -m 'not backend'

@@ -1,4 +1,4 @@
-"""Writes the tables in README.md, docs/reliability.md and results/README.md from the records in results/.
+"""Writes the tables in README.md, in docs/ and in results/README.md from the records in results/.
 
     python benchmarks/tables.py
 
@@ -7,9 +7,11 @@ A table stands between the lines <!-- table: NAME --> and <!-- end of table -->;
 
 import json
 import re
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
 RESULTS = ROOT / "results"
 MODELS = ("textcnn", "bilstm", "bert_base_pool", "bert_large_pool", "bert_base_lstm", "roberta_pool")
 
@@ -136,6 +138,23 @@ def deterministic_cost():
         yield row["backend"], f"`{row['model']}`", f"{row['speed_ratio']:.2f} ({least:.2f} to {most:.2f})"
 
 
+def expected_scaling():
+    """A row for each of two encoders and number of devices: what links of three speeds leave of a device's time."""
+    from benchmarks.full_size import SIZES
+    from benchmarks.scaling import LINKS, efficiency
+
+    yield "model", "devices", *(f"{link}, an update after 1 / 8 batches" for link in LINKS)
+    parameters = {row["model"]: row["num_parameters"] for row in read("full_size.json")}
+    for model in ("bert_base_pool", "roberta_pool"):
+        in_tables = SIZES[model]["vocabulary_size"] * SIZES[model]["dim"]
+        for devices in (8, 64, 512):
+            cells = []
+            for bandwidth in LINKS.values():
+                sizes = (parameters[model] - in_tables, 4 * parameters[model], 32 * 32, devices, bandwidth)
+                cells.append(f"{efficiency(*sizes):.0%} / {efficiency(*sizes, accumulation=8):.0%}")
+            yield f"`{model}`", devices, *cells
+
+
 def read(name):
     """The value in a JSON file of results/."""
     return json.loads((RESULTS / name).read_text(encoding="utf-8"))
@@ -149,6 +168,7 @@ TABLES = {
     "kill": kill,
     "checkpoint cost": checkpoint_cost,
     "deterministic cost": deterministic_cost,
+    "expected scaling": expected_scaling,
 }
 
 
@@ -169,7 +189,11 @@ def filled(text):
 
 def documents():
     """The files that hold tables."""
-    return [ROOT / "README.md", ROOT / "docs" / "reliability.md", RESULTS / "README.md"]
+    return [
+        ROOT / "README.md",
+        *(ROOT / "docs" / name for name in ("reliability.md", "scaling.md")),
+        RESULTS / "README.md",
+    ]
 
 
 if __name__ == "__main__":

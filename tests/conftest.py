@@ -14,6 +14,8 @@ _HOME = tempfile.TemporaryDirectory(prefix="kmodels-tests-")
 os.environ["KERAS_HOME"] = os.path.join(_HOME.name, "keras")
 os.environ["KMODELS_CACHE"] = os.path.join(_HOME.name, "cache")
 os.environ["HF_HUB_OFFLINE"] = "1"
+# The tests' models run for milliseconds: compiling them well takes longer than running them.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("kmodels", deadline=None)

@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from kmodels.backends import DeviceMemory, cpu
+from kmodels.backends import DeviceMemory, cpu, is_table
 
 _SIGNATURE = (
     {
@@ -103,12 +103,51 @@ def _reduced(tensor, operation, key):
     )
 
 
-def _averaged(gradients):
-    """The mean of each gradient over the workers: one message for all."""
-    flat = tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], axis=0)
-    sizes = [tf.size(gradient) for gradient in gradients]
-    parts = tf.split(_reduced(flat, "Add", next(_keys)) / _num_workers, sizes, num=len(gradients))
-    return [tf.reshape(part, tf.shape(gradient)) for part, gradient in zip(parts, gradients)]
+def _averaged(gradients, are_tables):
+    """The mean of each gradient over the workers: of tables, only those rows go round that some batch used.
+
+    Args:
+        gradients: [tf.Tensor, …].
+        are_tables: [bool, …], True for a gradient whose rows are 0 but for words that occur.
+    """
+    tables = [gradient for gradient, is_table in zip(gradients, are_tables) if is_table]
+    rows = _rows_in_use(tables)
+    whole = [gradient for gradient, is_table in zip(gradients, are_tables) if not is_table]
+    flat = tf.concat([tf.reshape(each, [-1]) for each in whole], axis=0)
+    parts = tf.split(_reduced(flat, "Add", next(_keys)) / _num_workers, [tf.size(each) for each in whole])
+    others = iter([tf.reshape(part, tf.shape(each)) for part, each in zip(parts, whole)])
+    filled = iter(
+        [
+            tf.tensor_scatter_nd_update(table, places[:, None], _reduced_rows(table, places) / _num_workers)
+            for table, places in zip(tables, rows)
+        ]
+    )
+    return [next(filled if is_table else others) for is_table in are_tables]
+
+
+def _reduced_rows(table, places):
+    """The sum of some rows over the workers. The operation wants a shape known beforehand: rows of 0 fill it up."""
+    rows, count, most = tf.gather(table, places), tf.size(places), table.shape[0]
+    capacities = [*itertools.takewhile(lambda size: size < most, (2**power for power in range(8, 64))), most]
+
+    def branch(capacity, key):
+        def reduce():
+            padded = tf.ensure_shape(tf.pad(rows, [[0, capacity - count], [0, 0]]), (capacity, table.shape[1]))
+            return _reduced(padded, "Add", key)[:count]
+
+        return reduce
+
+    number = tf.searchsorted(capacities, [count])[0]
+    return tf.switch_case(number, [branch(capacity, next(_keys)) for capacity in capacities])
+
+
+def _rows_in_use(tables):
+    """The rows of each table that are not 0 in some worker: [int64, (num_rows,), …]."""
+    if not tables:
+        return []
+    in_use = [tf.cast(tf.reduce_any(tf.not_equal(table, 0), axis=1), tf.int32) for table in tables]
+    masks = _reduced(tf.concat(in_use, axis=0), "Max", next(_keys))
+    return [tf.where(mask)[:, 0] for mask in tf.split(masks, [table.shape[0] for table in tables])]
 
 
 def feed(batches, num_steps):
@@ -153,12 +192,21 @@ def optimizer_class(kind: Any):
 
     class DenseGradients(kind):
         def apply(self, grads, trainable_variables=None):
-            dense = [gradient if gradient is None else tf.convert_to_tensor(gradient) for gradient in grads]
+            variables = trainable_variables or self._trainable_variables
+            dense = [
+                gradient if gradient is None else tf.ensure_shape(tf.convert_to_tensor(gradient), variable.shape)
+                for gradient, variable in zip(grads, variables)
+            ]
             return super().apply(dense, trainable_variables)
 
     class Averaged(DenseGradients):
+        def apply(self, grads, trainable_variables=None):
+            variables = trainable_variables or self._trainable_variables
+            self._are_tables = [is_table(each) for each, gradient in zip(variables, grads) if gradient is not None]
+            return super().apply(grads, trainable_variables)
+
         def _clip_gradients(self, grads):
-            return super()._clip_gradients(_averaged(grads))
+            return super()._clip_gradients(_averaged(grads, self._are_tables))
 
     return DenseGradients if _num_workers == 1 else Averaged
 

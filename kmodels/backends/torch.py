@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import distributed
 
-from kmodels.backends import DeviceMemory, cpu
+from kmodels.backends import DeviceMemory, cpu, is_table
 
 
 def configure(deterministic=False):
@@ -69,12 +69,35 @@ def all_reduce(values, operation):
     return tensor.numpy()
 
 
-def _averaged(gradients):
-    """The mean of each gradient over the workers: one message for all."""
-    flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+def _averaged(gradients, are_tables):
+    """The mean of each gradient over the workers: one message for all, with those rows of tables that some batch used.
+
+    Args:
+        gradients: [torch.Tensor, …]; those of tables are changed in place.
+        are_tables: [bool, …], True for a gradient whose rows are 0 but for words that occur.
+    """
+    tables = [gradient for gradient, is_table in zip(gradients, are_tables) if is_table]
+    rows = _rows_in_use(tables)
+    whole = [gradient for gradient, is_table in zip(gradients, are_tables) if not is_table]
+    sent = [*whole, *[table[places] for table, places in zip(tables, rows)]]
+    flat = torch.cat([each.reshape(-1) for each in sent])
     distributed.all_reduce(flat)
-    parts = (flat / distributed.get_world_size()).split([gradient.numel() for gradient in gradients])
-    return [part.view_as(gradient) for part, gradient in zip(parts, gradients)]
+    parts = (flat / distributed.get_world_size()).split([each.numel() for each in sent])
+    averaged = [part.view_as(each) for part, each in zip(parts, sent)]
+    for table, places, part in zip(tables, rows, averaged[len(whole) :]):
+        table[places] = part
+    others = iter(averaged)
+    return [gradient if is_table else next(others) for gradient, is_table in zip(gradients, are_tables)]
+
+
+def _rows_in_use(tables):
+    """The rows of each table that are not 0 in some worker: [int64, (num_rows,), …]."""
+    if not tables:
+        return []
+    in_use = [torch.linalg.vector_norm(table, ord=float("inf"), dim=1) != 0 for table in tables]
+    masks = torch.cat(in_use).to(torch.uint8)
+    distributed.all_reduce(masks, distributed.ReduceOp.MAX)
+    return [mask.nonzero()[:, 0] for mask in masks.split([len(table) for table in tables])]
 
 
 def feed(batches, num_steps):
@@ -163,8 +186,13 @@ def _with_averaged_gradients(kind: Any):
     """An optimizer that clips and applies the mean of the workers' gradients. Keras 3.15 has no workers on PyTorch."""
 
     class Averaged(kind):
+        def apply(self, grads, trainable_variables=None):
+            variables = trainable_variables or self._trainable_variables
+            self._are_tables = [is_table(each) for each, gradient in zip(variables, grads) if gradient is not None]
+            return super().apply(grads, trainable_variables)
+
         def _clip_gradients(self, grads):
-            return super()._clip_gradients(_averaged(grads))
+            return super()._clip_gradients(_averaged(grads, self._are_tables))
 
     return Averaged
 

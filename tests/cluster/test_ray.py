@@ -73,7 +73,7 @@ def test_workers_are_placed_again_after_one_is_killed_and_the_run_goes_on(addres
 
 def test_wrong_input_is_said_once_and_nothing_is_tried_again(address, settings, tmp_path):
     Path(settings["train_file"]).write_text("sentence\tlabel\n")
-    with pytest.raises(kmodels.InputError, match="train.tsv"):
+    with pytest.raises(kmodels.InputError, match=r"train\.tsv"):
         kmodels.train(**settings, workers=2, cluster=address)
     assert not (tmp_path / "run").exists() and not list(tmp_path.glob(".ray-*"))
 
@@ -92,5 +92,5 @@ def test_a_grid_is_made_on_the_nodes(address, settings, tmp_path, capsys):
 
 
 def test_where_no_cluster_answers_it_is_said(settings):
-    with pytest.raises(kmodels.InputError, match="no Ray cluster answers at 127.0.0.1:9"):
+    with pytest.raises(kmodels.InputError, match=r"no Ray cluster answers at 127\.0\.0\.1:9"):
         kmodels.train(**settings, cluster="127.0.0.1:9")

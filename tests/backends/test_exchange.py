@@ -1,0 +1,62 @@
+"""What workers exchange: of tables, only the rows that some worker's batch used."""
+
+import importlib
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.backend
+
+
+class Workers:
+    """Two workers with the same gradients, of whom one runs; counts the numbers that it sends."""
+
+    def __init__(self):
+        self.sent = 0
+
+    def added(self, tensor):
+        self.sent += int(np.prod(tensor.shape))
+        return tensor + tensor
+
+
+@pytest.fixture
+def averaged(chosen_backend, monkeypatch):
+    """averaged(gradients, are_tables) -> (averages, numbers sent), all NumPy."""
+    if chosen_backend == "jax":
+        pytest.skip("XLA decides what it exchanges")
+    framework, workers = importlib.import_module(f"kmodels.backends.{chosen_backend}"), Workers()
+
+    def on_torch(tensor, operation=None):
+        result = workers.added(tensor)
+        tensor.copy_(result if operation is None else tensor)
+
+    if chosen_backend == "torch":
+        monkeypatch.setattr(framework.distributed, "all_reduce", on_torch)
+        monkeypatch.setattr(framework.distributed, "get_world_size", lambda: 2)
+    else:
+        monkeypatch.setattr(framework, "_num_workers", 2)
+        same = {"Add": workers.added, "Max": lambda tensor: workers.added(tensor) // 2}
+        monkeypatch.setattr(framework, "_reduced", lambda tensor, operation, key: same[operation](tensor))
+
+    def call(gradients, are_tables):
+        import keras
+
+        tensors = [keras.ops.convert_to_tensor(gradient) for gradient in gradients]
+        averages = framework._averaged(tensors, are_tables)
+        return [keras.ops.convert_to_numpy(each) for each in averages], workers.sent
+
+    return call
+
+
+@pytest.mark.parametrize("num_used", [0, 3, 700, 5000])
+def test_of_tables_only_the_rows_in_use_go_round(averaged, num_used):
+    numbers = np.random.default_rng(0)
+    kernel, table = numbers.normal(size=(20, 7)).astype(np.float32), np.zeros((5000, 4), np.float32)
+    used = numbers.permutation(5000)[:num_used]
+    table[used] = numbers.normal(size=(num_used, 4))
+    other = np.zeros((3, 4), np.float32)
+    other[1, 2] = -1e-30  # small, but not 0
+    averages, sent = averaged([kernel, table, other], [False, True, True])
+    for average, gradient in zip(averages, (kernel, table, other)):
+        np.testing.assert_allclose(average, gradient, rtol=1e-6)
+    assert sent < kernel.size + len(table) + len(other) + 4 * max(256, 2 * num_used) + other.size + 1
