@@ -72,10 +72,10 @@ def train(config=None, callbacks=(), **settings):
             held.enter_context(locks.hold(folder))
         dataset = corpus.load_dataset(found.config)
         checkpoint = _last_checkpoint(folder, group) if found.unfinished else None
-        addresses = _meet(group, found.config, dataset, checkpoint) if group.size > 1 else None
+        met = _meet(group, found.config, dataset, checkpoint) if group.size > 1 else None
         backend.choose(config.backend, config.deterministic)
-        if addresses:
-            backends.current().join(group, addresses, WAIT_SECONDS)
+        if met:
+            backends.current().join(group, met, WAIT_SECONDS)
         return _run(found, dataset, checkpoint, group, callbacks, held)
 
 
@@ -93,7 +93,7 @@ def _launch(config, callbacks):
 
 
 def _meet(group, config, dataset, checkpoint):
-    """Waits for the other workers, and sees that all have the same. Returns the address of each, by rank."""
+    """Waits for the other workers, and sees that all have the same. Returns kmodels.workers.meeting.Met."""
     settings = {name: value for name, value in config.to_json().items() if name not in _OF_ONE_WORKER}
     facts = {
         "settings": json.dumps(settings, sort_keys=True),
@@ -101,7 +101,7 @@ def _meet(group, config, dataset, checkpoint):
         "checkpoint": f"epoch {checkpoint.epoch}, step {checkpoint.step}" if checkpoint else "none",
         "versions": json.dumps(run_folder.versions(config.backend), sort_keys=True),
     }
-    return meeting.meet(group, facts, WAIT_SECONDS).addresses
+    return meeting.meet(group, facts, WAIT_SECONDS)
 
 
 def _run(found, dataset, checkpoint, group, callbacks, held):

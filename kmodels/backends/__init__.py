@@ -11,7 +11,7 @@ random_state()                   the framework's own random generators as JSON; 
 set_random_state(state)          puts them back
 precision(is_encoder)            the fastest number format here that keeps accuracy
 describe()                       {"device": …, "devices": …, versions} for environment.json
-join(group, addresses, seconds)  makes this process one of several workers; before anything is computed
+join(group, met, seconds)        makes this process one of several workers; before anything is computed
 leave()                          makes it one that works alone again
 alone()                          a context in which it works without the other workers
 all_reduce(values, operation)    numbers of all workers, added up, or the largest of each; all must ask at once

@@ -1,10 +1,12 @@
 """kmodels on JAX."""
 
 import contextlib
+import functools
 from typing import Any
 
 import jax
 import numpy as np
+from jax._src import xla_bridge
 
 from kmodels.backends import DeviceMemory, cpu
 
@@ -23,12 +25,12 @@ COMPUTES_WHOLE_BATCHES = True
 WORKER_ERRORS = (jax.errors.JaxRuntimeError,)
 
 
-def join(group, addresses, seconds):
+def join(group, met, seconds):
     """Makes this process one of several workers.
 
     Args:
         group: kmodels.workers.group.Group.
-        addresses: "host:port" of each worker, by rank.
+        met: kmodels.workers.meeting.Met: where the workers are.
         seconds: after which another worker is given up.
     """
     import keras
@@ -36,8 +38,12 @@ def join(group, addresses, seconds):
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     # On a CPU, two programs that run at once would take each other's messages for their own.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
+    # JAX 0.10 lets Gloo take what this host's own name stands for, which may be an address that only this host has.
+    xla_bridge._jax.make_gloo_tcp_collectives = functools.partial(
+        xla_bridge._jax.make_gloo_tcp_collectives, hostname=met.host
+    )
     jax.distributed.initialize(
-        addresses[0],
+        met.addresses[0],
         group.size,
         group.rank,
         initialization_timeout=int(seconds),

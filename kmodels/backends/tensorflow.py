@@ -41,7 +41,7 @@ _num_workers = 1
 _wait_seconds = 0.0
 
 
-def join(group, addresses, seconds):
+def join(group, met, seconds):
     """Makes this process one of several workers.
 
     The strategy starts TensorFlow's own servers and connections, and is not entered: under it, `fit` fails in Keras
@@ -49,12 +49,12 @@ def join(group, addresses, seconds):
 
     Args:
         group: kmodels.workers.group.Group.
-        addresses: "host:port" of each worker, by rank.
+        met: kmodels.workers.meeting.Met: where the workers are.
         seconds: how long an operation waits for the others before it fails.
     """
     global _num_workers, _wait_seconds
     task = {"type": "worker", "index": group.rank}
-    os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": list(addresses)}, "task": task})
+    os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": list(met.addresses)}, "task": task})
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         tf.config.set_visible_devices(gpus[group.local_rank % len(gpus)], "GPU")

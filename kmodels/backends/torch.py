@@ -1,14 +1,17 @@
 """kmodels on PyTorch."""
 
 import contextlib
+import os
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from torch import distributed
 
 from kmodels.backends import DeviceMemory, cpu, is_table
+from kmodels.errors import RunError
 
 
 def configure(deterministic=False):
@@ -26,24 +29,34 @@ COMPUTES_WHOLE_BATCHES = False
 WORKER_ERRORS = (RuntimeError,)
 
 
-def join(group, addresses, seconds):
+def join(group, met, seconds):
     """Makes this process one of several workers.
 
     Args:
         group: kmodels.workers.group.Group.
-        addresses: "host:port" of each worker, by rank.
+        met: kmodels.workers.meeting.Met: where the workers are.
         seconds: how long an operation waits for the others before it fails.
     """
     on_gpu = torch.cuda.is_available()
+    # Gloo would take what this host's own name stands for, which may be an address that only this host has.
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", _interface_of(met.host))
     if on_gpu:
         torch.cuda.set_device(group.local_rank % torch.cuda.device_count())
     distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
-        init_method=f"tcp://{addresses[0]}",
+        init_method=f"tcp://{met.addresses[0]}",
         rank=group.rank,
         world_size=group.size,
         timeout=timedelta(seconds=seconds),
     )
+
+
+def _interface_of(host):
+    """The name of this host's network interface that has an address."""
+    for name, entries in psutil.net_if_addrs().items():
+        if any(entry.address.partition("%")[0] == host for entry in entries):
+            return name
+    raise RunError(f"no network interface of this host has the address {host}")
 
 
 def leave():

@@ -22,9 +22,11 @@ class Met:
 
     Attributes:
         addresses: "host:port", by rank: free ports, for the framework's own connections.
+        host: the address by which the others reach this worker.
     """
 
     addresses: tuple[str, ...]
+    host: str
 
 
 def meet(group, facts, seconds=50.0):
@@ -55,7 +57,7 @@ def meet(group, facts, seconds=50.0):
         raise RunError(f"worker 0 at {group.address}:{group.port} left before all workers had come")
     if "error" in answer:
         raise InputError(answer["error"])
-    return Met(tuple(answer["addresses"]))
+    return Met(tuple(answer["addresses"]), host)
 
 
 def free_port(host=""):
@@ -91,7 +93,9 @@ def _receive(group, facts, end):
             found[said["rank"]] = said
         addresses = [found[rank]["address"] for rank in range(group.size)]
         _answer(connections, {"addresses": addresses})
-    return Met(tuple(addresses))
+        # Not what the name of this host stands for here: that may be an address that only this host has.
+        host = connections[0].getsockname()[0]
+    return Met(tuple(addresses), host)
 
 
 def _is_worker(said):
