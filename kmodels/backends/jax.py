@@ -2,13 +2,15 @@
 
 import contextlib
 import functools
+import os
 from typing import Any
 
 import jax
 import numpy as np
-from jax._src import xla_bridge
+from jax._src.lib import _jax
 
 from kmodels.backends import DeviceMemory, cpu
+from kmodels.workers import launch, watch
 
 
 def configure(deterministic=False):
@@ -23,6 +25,7 @@ def configure(deterministic=False):
 # XLA computes one program over all workers' parts of a batch, and exchanges what it needs.
 COMPUTES_WHOLE_BATCHES = True
 WORKER_ERRORS = (jax.errors.JaxRuntimeError,)
+_watches: list[watch.Watch] = []
 
 
 def join(group, met, seconds):
@@ -39,24 +42,33 @@ def join(group, met, seconds):
     # On a CPU, two programs that run at once would take each other's messages for their own.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     # JAX 0.10 lets Gloo take what this host's own name stands for, which may be an address that only this host has.
-    xla_bridge._jax.make_gloo_tcp_collectives = functools.partial(
-        xla_bridge._jax.make_gloo_tcp_collectives, hostname=met.host
-    )
+    _jax.make_gloo_tcp_collectives = functools.partial(_jax.make_gloo_tcp_collectives, hostname=met.host)
     jax.distributed.initialize(
         met.addresses[0],
         group.size,
         group.rank,
         initialization_timeout=int(seconds),
-        heartbeat_timeout_seconds=int(seconds),
+        # JAX aborts a process whose workers are lost, with a stack trace for a reason: ours sees it sooner.
+        heartbeat_timeout_seconds=int(10 * seconds),
     )
+    _watches.append(watch.Watch(group, met.addresses, seconds, _end))
     devices = keras.distribution.list_devices()
     keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False))
+
+
+def _end(message):
+    """Ends this process, for another worker is lost and nothing can go on: called in a thread of its own."""
+    if not launch.say_reason(message):
+        os.write(2, f"\nerror: {message}\n".encode())
+    os._exit(1)
 
 
 def leave():
     """Makes this process one that works alone again: models made from now on are its own."""
     import keras
 
+    while _watches:
+        _watches.pop().end()
     keras.distribution.set_distribution(None)
 
 
