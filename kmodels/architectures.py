@@ -100,7 +100,7 @@ ARCHITECTURES = {
             | {"epochs": 4, "schedule": "linear", "label_smoothing": 0.1},
             # A table that stays as it is may well be large: more words that the training text has not.
             defaults_with_embeddings={"frozen_embeddings": True, "vocabulary_size": 50_000, "lstm_units": 256}
-            | {"dropout": 0.3, "word_dropout": 0.1},
+            | {"dropout": 0.3, "word_dropout": 0.1, "epochs": 6},
         ),
         Architecture(
             "bert_base_pool",

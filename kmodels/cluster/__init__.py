@@ -5,9 +5,12 @@ The nodes need kmodels and its backend, and the folders that a run reads and wri
 
 import contextlib
 import logging
+import socket
 
 from kmodels import backend
 from kmodels.errors import InputError
+
+CONNECT_SECONDS = 10.0
 
 
 @contextlib.contextmanager
@@ -25,6 +28,7 @@ def connected(address):
         raise InputError("--cluster needs the package ray: pip install 'kmodels[cluster]'")
     import ray
 
+    _check_answers(address)
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, namespace="kmodels")
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -34,6 +38,17 @@ def connected(address):
         yield
     finally:
         ray.shutdown()
+
+
+def _check_answers(address):
+    """Raises InputError if nobody listens at an address with a port: Ray would try for minutes."""
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    if not (host and port.isdecimal()):
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"no Ray cluster answers at {address}: {error}") from error
 
 
 def share(num_workers=None, jobs=1):
