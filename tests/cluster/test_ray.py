@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -60,7 +62,7 @@ def test_workers_are_placed_again_after_one_is_killed_and_the_run_goes_on(addres
     def kill():
         end = time.monotonic() + 60
         while time.monotonic() < end and not killed:
-            if list(tmp_path.glob("run/checkpoints/*")) and (processes := trainers()):
+            if list(tmp_path.glob("run/checkpoints/epoch*")) and (processes := trainers()):
                 os.kill(processes[-1].pid, signal.SIGKILL)
                 killed.append(True)
             time.sleep(0.01)
@@ -89,6 +91,23 @@ def test_a_grid_is_made_on_the_nodes(address, settings, tmp_path, capsys):
     assert all((run / records.METRICS).is_file() for run in (tmp_path / "grid").glob("textcnn-*"))
     assert (tmp_path / "grid" / "report.html").is_file()
     assert "2 of 2" in capsys.readouterr().err
+
+
+def test_an_interrupt_saves_and_ends_all_workers(address, settings, tmp_path):
+    flags = [f"--{name}={value}" for name, value in (settings | {"epochs": 100_000}).items()]
+    command = [sys.executable, "-m", "kmodels", "train", *flags, "--workers=2", f"--cluster={address}"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 200
+    while process.poll() is None and not list(tmp_path.glob("run/checkpoints/epoch*")) and time.monotonic() < end:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    try:
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, said
+    assert "goes on from" in said
+    assert not trainers()
 
 
 def test_where_no_cluster_answers_it_is_said(settings):
