@@ -5,7 +5,7 @@ import shutil
 import uuid
 from pathlib import Path
 
-from kmodels import cluster
+from kmodels import cluster, records
 from kmodels.cluster import notes, processes
 from kmodels.errors import InputError, Interrupted, RunError
 from kmodels.signals import StopRequest
@@ -94,7 +94,7 @@ def _work(settings):
         settings["num_cores"],
         lambda: ray.get(desk.should_stop.remote()),
     )
-    if rank and Path(job["output_dir"], "config.json").is_file():
+    if Path(job["output_dir"], records.CONFIG).is_file():
         shutil.copyfile(log, Path(job["output_dir"], log.name))
     ray.get(desk.end.remote(rank, ended))
     if ended.status not in (0, launch.WRONG_INPUT, *launch.STOPPED):

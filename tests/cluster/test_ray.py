@@ -49,7 +49,8 @@ def trainers():
 def test_workers_of_a_run_are_placed_and_give_the_run_of_this_machine(address, settings, tmp_path):
     record = kmodels.train(**settings, workers=2, cluster=address)
     assert record.config["workers"] == 2 and "peak_worker_1_memory_MB" in record.metrics
-    assert (tmp_path / "run" / "worker_1.log").is_file()
+    assert {path.name for path in (tmp_path / "run").glob("*.log")} == {"worker_0.log", "worker_1.log"}
+    assert "epoch 2" in (tmp_path / "run" / "worker_0.log").read_text()
     assert not trainers() and not list(tmp_path.glob(".ray-*"))
     here = kmodels.train(**settings | {"output_dir": str(tmp_path / "here")}, workers=2)
     assert [line["training_loss"] for line in record.history] == [line["training_loss"] for line in here.history]
