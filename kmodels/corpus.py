@@ -75,10 +75,7 @@ def build(config, dataset, checkpoint=None, rank=0):
     """
     train = dataset.train
     texts, labels = train.texts[: config.max_train_examples], train.labels[: config.max_train_examples]
-    if checkpoint:
-        tokenizer, pretrained = _known_tokens(config, checkpoint)
-    else:
-        tokenizer, pretrained = _new_tokens(config, texts, dataset.validation.texts)
+    tokenizer, pretrained = _known_tokens(config, checkpoint) if checkpoint else _new_tokens(config, texts)
     training = token_cache.encode(tokenizer, texts, config.max_length)
     validation = token_cache.encode(tokenizer, dataset.validation.texts, config.max_length)
     num_buckets = config.num_buckets or default_num_buckets(-(-len(texts) // config.batch_size))
@@ -94,10 +91,10 @@ def build(config, dataset, checkpoint=None, rank=0):
     return corpus, pretrained
 
 
-def _new_tokens(config, texts, validation_texts):
+def _new_tokens(config, texts):
     """(Tokenizer, Pretrained) of a new run."""
     if config.embeddings is not None:
-        return _embedded_words(config, texts, validation_texts)
+        return _embedded_words(config, texts)
     if not config.architecture.is_encoder:
         return token_cache.words(texts, config.vocabulary_size), Pretrained()
     from kmodels.models import presets
@@ -106,18 +103,14 @@ def _new_tokens(config, texts, validation_texts):
     return tokenizer, Pretrained(backbone=backbone)
 
 
-def _embedded_words(config, texts, validation_texts):
+def _embedded_words(config, texts):
     """(Tokenizer, Pretrained) of a new run that begins with word vectors.
 
-    Words that the training text has not, but the vectors have, fill the vocabulary up: first those of the validation
-    text (Kim 2014 takes all of a data set's words; labels play no part), then the vectors' own.
+    Words that the training text has not, but the vectors have, fill the vocabulary up.
     """
     tokenizer = token_cache.words(texts, config.vocabulary_size)
-    room = config.vocabulary_size - tokenizer.vocabulary_size
     wanted = set(tokenizer.vocabulary[2:])
-    unseen = [word for word in tokenizers.words(validation_texts).vocabulary[2:] if word not in wanted][:room]
-    wanted |= set(unseen)
-    others = room - len(unseen), tokenizer.is_one_word
+    others = config.vocabulary_size - tokenizer.vocabulary_size, tokenizer.is_one_word
     if Path(config.embeddings).is_file():
         vectors = word_vectors.read(Path(config.embeddings), wanted, *others)
     else:

@@ -20,7 +20,7 @@ def make(address, commands, jobs=1, ended=lambda name, started, seconds, how: No
         commands: {name: (flags of `kmodels train`, pathlib.Path of the log)}, in the order in which they are begun.
         jobs: runs at a time on a node.
         ended: function called as each run ends: its name, when it was started (UTC), for how many seconds it ran, and
-            a kmodels.cluster.processes.Ended.
+            a kmodels.cluster.processes.Ended; None for a run that was not begun, because this process was stopped.
 
     Raises:
         InputError: there is no such cluster.

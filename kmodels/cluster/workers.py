@@ -39,8 +39,10 @@ def run(config, output_dir):
             if stop.received and not told:
                 told = True
                 ray.get(desk.stop.remote())
-        ended = ray.get(desk.ended.remote())
-        failure = ray.get(task)
+        try:
+            ended, failure = ray.get(desk.ended.remote()), ray.get(task)
+        except ray.exceptions.RayError as error:  # the node of one of the two is lost
+            ended, failure = {}, " ".join(str(error).split())[:500]
     _raise(ended, failure, stop, output_dir)
 
 

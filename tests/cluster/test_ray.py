@@ -17,7 +17,6 @@ from kmodels.commands import compare
 from tests.reviews import tiny_settings, write_review_files
 
 pytest.importorskip("ray")
-ADDRESS_FILE_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
