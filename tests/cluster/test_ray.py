@@ -36,12 +36,13 @@ def settings(tmp_path):
     return tiny_settings("textcnn", files, tmp_path / "run", backend="torch", epochs=3, checkpoint_seconds=1e-9)
 
 
-def trainers():
-    """The processes of runs on this machine."""
+def trainers(folder):
+    """The processes that train a run in a folder, and no other test's."""
     return [
         each
         for each in psutil.process_iter(["cmdline"])
-        if each.info["cmdline"] and each.info["cmdline"][1:4] == ["-m", "kmodels", "train"]
+        if (each.info["cmdline"] or [])[1:4] == ["-m", "kmodels", "train"]
+        and f"--output_dir={folder}" in each.info["cmdline"]
     ]
 
 
@@ -50,25 +51,29 @@ def test_workers_of_a_run_are_placed_and_give_the_run_of_this_machine(address, s
     assert record.config["workers"] == 2 and "peak_worker_1_memory_MB" in record.metrics
     assert {path.name for path in (tmp_path / "run").glob("*.log")} == {"worker_0.log", "worker_1.log"}
     assert "epoch 2" in (tmp_path / "run" / "worker_0.log").read_text()
-    assert not trainers() and not list(tmp_path.glob(".ray-*"))
+    assert not trainers(tmp_path / "run") and not list(tmp_path.glob(".ray-*"))
     here = kmodels.train(**settings | {"output_dir": str(tmp_path / "here")}, workers=2)
     assert [line["training_loss"] for line in record.history] == [line["training_loss"] for line in here.history]
 
 
 def test_workers_are_placed_again_after_one_is_killed_and_the_run_goes_on(address, settings, tmp_path):
+    settings |= {"epochs": 60}  # a fast machine must not be at the end before the kill
     whole = kmodels.train(**settings | {"output_dir": str(tmp_path / "whole")}, workers=2)
-    killed = []
+    killed, ended = [], threading.Event()
 
     def kill():
-        end = time.monotonic() + 60
-        while time.monotonic() < end and not killed:
-            if list(tmp_path.glob("run/checkpoints/epoch*")) and (processes := trainers()):
+        processes = []
+        while not killed and not ended.wait(0.01):
+            processes = processes or trainers(tmp_path / "run")
+            if processes and list(tmp_path.glob("run/checkpoints/epoch*")):
                 os.kill(processes[-1].pid, signal.SIGKILL)
                 killed.append(True)
-            time.sleep(0.01)
 
     threading.Thread(target=kill).start()
-    record = kmodels.train(**settings, workers=2, cluster=address)
+    try:
+        record = kmodels.train(**settings, workers=2, cluster=address)
+    finally:
+        ended.set()
     assert killed
     assert [line["training_loss"] for line in record.history] == [line["training_loss"] for line in whole.history]
 
@@ -107,7 +112,7 @@ def test_an_interrupt_saves_and_ends_all_workers(address, settings, tmp_path):
         process.kill()
     assert process.returncode == 130, said
     assert "goes on from" in said
-    assert not trainers()
+    assert not trainers(tmp_path / "run")
 
 
 def test_where_no_cluster_answers_it_is_said(settings):
