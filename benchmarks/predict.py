@@ -120,7 +120,7 @@ def compared(precision, order, batch_size, turns):
 
 
 def memory(arguments):
-    """The command's largest resident memory on files of several lengths: a row each."""
+    """The command's resident memory on files of several lengths: a row each, the largest and that at every tenth."""
     run = trained(arguments, "textcnn", "float32")
     rows = []
     for count in map(int, arguments.memory_lines.split(",")):
@@ -128,26 +128,26 @@ def memory(arguments):
         command = [sys.executable, "-m", "kmodels", "predict", str(run), f"--file={file}"]
         start = time.monotonic()
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
-            peak = 0
+            samples = []
             while process.poll() is None:
-                peak = peak_resident_bytes(process.pid) or peak
+                samples += filter(None, [resident_MiB(process.pid)])
                 time.sleep(0.02)
         if process.returncode:
             raise SystemExit(f"predict ended with {process.returncode}")
-        rows.append({"lines": count, "seconds": time.monotonic() - start, "peak_MiB": peak / 2**20})
+        tenths = [samples[(len(samples) - 1) * tenth // 10]["VmRSS"] for tenth in range(1, 11)]
+        found = {"peak_MiB": samples[-1]["VmHWM"], "tenths_MiB": tenths}
+        rows.append({"lines": count, "seconds": time.monotonic() - start} | found)
         print(rows[-1], flush=True)
     return {"rows": rows}
 
 
-def peak_resident_bytes(pid):
-    """The most that a process has held so far, by the system's count; None if it has just ended."""
+def resident_MiB(pid):
+    """What a process holds now (VmRSS) and has held at most (VmHWM), by the system's count; {} if it has just ended."""
     try:
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
+        fields = [line.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines()]
     except OSError:
-        pass
-    return None
+        return {}
+    return {field[0][:-1]: int(field[1]) / 1024 for field in fields if field[0] in ("VmRSS:", "VmHWM:")}
 
 
 def backends(arguments):

@@ -28,7 +28,7 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.predict import peak_resident_bytes  # noqa: E402
+from benchmarks.predict import resident_MiB  # noqa: E402
 from kmodels import records  # noqa: E402
 from kmodels.architectures import ARCHITECTURES  # noqa: E402
 
@@ -158,14 +158,14 @@ def measured(command, folder):
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         peak = 0
         while process.poll() is None:
-            peak = peak_resident_bytes(process.pid) or peak
+            peak = resident_MiB(process.pid).get("VmHWM", peak)
             time.sleep(0.2)
         said = process.stdout.read()
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
     others = (busy_seconds() - busy - (own_seconds() - own)) / ((time.monotonic() - start) * os.cpu_count())
     figures = json.loads(said.splitlines()[-1])
-    return figures | {"peak_MiB": peak / 2**20, "others": others, "disturbed": others > DISTURBED}
+    return figures | {"peak_MiB": peak, "others": others, "disturbed": others > DISTURBED}
 
 
 def busy_seconds():

@@ -7,6 +7,7 @@ A table stands between the lines <!-- table: NAME --> and <!-- end of table -->;
 
 import json
 import re
+import statistics
 import sys
 from pathlib import Path
 
@@ -155,6 +156,23 @@ def expected_scaling():
             yield f"`{model}`", devices, *cells
 
 
+def prediction():
+    """A row for each number format and order of the lines of results/predict.json."""
+    yield "number format", "lines", "kmodels: backend, sentences/s", "pipeline: batch, order, sentences/s", "ratio"
+    for row in read("predict.json")["pipeline"]["rows"]:
+        ours, theirs = (statistics.median(row[f"{side}_per_second"]) for side in ("kmodels", "pipeline"))
+        pipeline = f"{row['pipeline_batch_size']}, {row['order']}, {theirs:,.0f}"
+        yield row["precision"], f"{row['lines']:,}", f"{row['backend']}, {ours:,.0f}", pipeline, f"{row['ratio']:.2f}"
+
+
+def prediction_memory():
+    """A row for each number of lines of results/predict.json."""
+    yield "lines", "seconds", "most MiB", "MiB after 10 %", "50 %", "90 %"
+    for row in read("predict.json")["memory"]["rows"]:
+        resident = (f"{row['tenths_MiB'][tenth - 1]:,.0f}" for tenth in (1, 5, 9))
+        yield f"{row['lines']:,}", f"{row['seconds']:,.0f}", f"{row['peak_MiB']:,.0f}", *resident
+
+
 def read(name):
     """The value in a JSON file of results/."""
     return json.loads((RESULTS / name).read_text(encoding="utf-8"))
@@ -169,6 +187,8 @@ TABLES = {
     "checkpoint cost": checkpoint_cost,
     "deterministic cost": deterministic_cost,
     "expected scaling": expected_scaling,
+    "prediction": prediction,
+    "prediction memory": prediction_memory,
 }
 
 
@@ -191,7 +211,7 @@ def documents():
     """The files that hold tables."""
     return [
         ROOT / "README.md",
-        *(ROOT / "docs" / name for name in ("reliability.md", "scaling.md")),
+        *(ROOT / "docs" / name for name in ("performance.md", "reliability.md", "scaling.md")),
         RESULTS / "README.md",
     ]
 
