@@ -173,6 +173,16 @@ def prediction_memory():
         yield f"{row['lines']:,}", f"{row['seconds']:,.0f}", f"{row['peak_MiB']:,.0f}", *resident
 
 
+def serving():
+    """A row for each kind of load of results/serve.json."""
+    yield "connections", "sentences a request", "sentences/s", "part of predict_proba", "p50 ms", "p99 ms", "lost or wrong"
+    for row in read("serve.json")["loads"]:
+        speed, part = f"{row['sentences_per_second']:,.0f}", f"{row['part_of_predict_proba']:.0%}"
+        faults = sum(row[name] for name in ("unanswered", "wrong", "socket_errors"))
+        times = (f"{row[name]:,.0f}" for name in ("p50_ms", "p99_ms"))
+        yield row["connections"], row["sentences_per_request"], speed, part, *times, f"{faults} of {row['requests']:,}"
+
+
 def read(name):
     """The value in a JSON file of results/."""
     return json.loads((RESULTS / name).read_text(encoding="utf-8"))
@@ -188,6 +198,7 @@ TABLES = {
     "deterministic cost": deterministic_cost,
     "expected scaling": expected_scaling,
     "prediction": prediction,
+    "serving": serving,
     "prediction memory": prediction_memory,
 }
 
