@@ -175,7 +175,15 @@ def prediction_memory():
 
 def serving():
     """A row for each kind of load of results/serve.json."""
-    yield "connections", "sentences a request", "sentences/s", "part of predict_proba", "p50 ms", "p99 ms", "lost or wrong"
+    yield (
+        "connections",
+        "sentences a request",
+        "sentences/s",
+        "part of predict_proba",
+        "p50 ms",
+        "p99 ms",
+        "lost or wrong",
+    )
     for row in read("serve.json")["loads"]:
         speed, part = f"{row['sentences_per_second']:,.0f}", f"{row['part_of_predict_proba']:.0%}"
         faults = sum(row[name] for name in ("unanswered", "wrong", "socket_errors"))
