@@ -6,7 +6,7 @@ from kmodels.data.batching import FILLER
 
 # Where every shape is compiled: few lengths and few numbers of rows for what does not fill a batch.
 SMALL_ROWS = (1, 8)
-SMALL_LENGTHS = (16, 64, 256)
+SMALL_LENGTHS = (16, 32, 64, 256)
 CELLS_OF_A_START = 64  # what starting a batch costs, beside what is in it
 
 
