@@ -312,8 +312,7 @@ def write_same_weights(arguments):
     hub_model = transformers.BertForSequenceClassification.from_pretrained(
         checkpoint, id2label=dict(enumerate(classifier.label_names))
     )
-    backbone = next(layer for layer in classifier.model.layers if hasattr(layer, "pooled_dense"))
-    pairs = [(hub_model.bert.pooler.dense, backbone.pooled_dense)]
+    pairs = [(hub_model.bert.pooler.dense, classifier.model.get_layer("pooled_dense"))]
     pairs += [(hub_model.classifier, classifier.model.get_layer("logits"))]
     for theirs, ours in pairs:
         kernel, bias = (torch.tensor(weight) for weight in ours.get_weights())

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from kmodels.layers.first_token import FirstTokenOfLayer
+
 SIZE = 2048
 SECONDS = 1.0
 
@@ -32,8 +34,9 @@ def matrix_product_rate(dtype):
 def operations_per_token(model, mean_length):
     """Floating-point operations that a training step must do for a token: forward, and twice as many backward.
 
-    Each number in a matrix is multiplied and added once a token, so 6 operations; tables that are looked up do none. In
-    each layer of an encoder every token meets every other one of its sentence, twice: 12 × length × hidden_dim.
+    Each number in a matrix is multiplied and added once a token, so 6 operations; tables that are looked up do none.
+    What works on a sentence's first token alone is left out. In each other layer of an encoder every token meets every
+    other one of its sentence, twice: 12 × length × hidden_dim.
 
     Args:
         model: keras.Model.
@@ -41,10 +44,16 @@ def operations_per_token(model, mean_length):
 
     Source: Kaplan et al. 2020, section 2.1 (6 N, attention added).
     """
+    of_first_token = {
+        id(weight)
+        for layer in model.layers
+        if isinstance(layer, FirstTokenOfLayer)
+        for weight in layer.weights_of_first_token
+    }
     matrices = sum(
         int(np.prod(weight.shape))
         for weight in model.weights
-        if len(weight.shape) >= 2 and "embeddings" not in weight.name
+        if weight.name.endswith("kernel") and id(weight) not in of_first_token
     )
     attention = sum(
         12 * mean_length * layer.hidden_dim * layer.num_layers

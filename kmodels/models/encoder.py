@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from kmodels.layers.bidirectional_lstm import BidirectionalLSTM
+from kmodels.layers.first_token import FirstTokenOfLayer
 from kmodels.layers.initializers import TruncatedNormal
 from kmodels.layers.pooling import MaskedPooling
 from kmodels.models.inputs import dropout_layer, logits_layer, token_inputs
@@ -30,12 +31,16 @@ def encoder_pool(backbone, num_classes, pooling="pooler", dropout=0.1, seed=0):
     Source: Devlin et al. 2019, section 4.1; Liu et al. 2019 (RoBERTa).
     """
     inputs = token_inputs()
-    hidden, pooled = _encode(backbone, inputs)  # (batch, length, hidden_dim), (batch, hidden_dim) or None
-    if pooling != "pooler":
-        pooled = MaskedPooling(pooling, name="pooling")(hidden, inputs["padding_mask"])
+    if pooling in ("mean", "max"):
+        pooled = MaskedPooling(pooling, name="pooling")(_encode(backbone, inputs), inputs["padding_mask"])
         _freeze_unused_pooler(backbone)
-    elif pooled is None:
-        first = MaskedPooling("first", name="pooling")(hidden, inputs["padding_mask"])
+    elif pooling == "first":
+        pooled = _encode_first(backbone, inputs)
+        _freeze_unused_pooler(backbone)
+    elif hasattr(backbone, "pooled_dense"):
+        pooled = backbone.pooled_dense(_encode_first(backbone, inputs))
+    else:
+        first = _encode_first(backbone, inputs)
         pooled = keras.layers.Dense(
             backbone.hidden_dim,
             activation="tanh",
@@ -62,7 +67,7 @@ def encoder_lstm(backbone, num_classes, lstm_units=256, pooling="last", dropout=
         (batch, num_classes).
     """
     inputs = token_inputs()
-    hidden, _ = _encode(backbone, inputs)  # (batch, length, hidden_dim)
+    hidden = _encode(backbone, inputs)  # (batch, length, hidden_dim)
     _freeze_unused_pooler(backbone)
     lstm = BidirectionalLSTM(lstm_units, pooling, seed=seed, name="lstm")
     x = lstm(hidden, inputs["padding_mask"])  # (batch, 2 * lstm_units)
@@ -71,12 +76,32 @@ def encoder_lstm(backbone, num_classes, lstm_units=256, pooling="last", dropout=
 
 
 def _encode(backbone, inputs):
-    """(hidden states, (batch, length, hidden_dim); the pretrained pooler's output, (batch, hidden_dim), or None)."""
+    """The last hidden states: (batch, length, hidden_dim)."""
+    outputs = backbone(_features(backbone, inputs))
+    return outputs["sequence_output"] if isinstance(outputs, dict) else outputs
+
+
+def _encode_first(backbone, inputs):
+    """The last hidden state of the first token, (batch, hidden_dim); the last layer computes no other.
+
+    The encoder's layers become the model's in two parts: all below the last in a model, and the last.
+    """
+    features = _features(backbone, inputs)
+    last = backbone.transformer_layers[-1]
+    x, _ = last.input  # the hidden states below, and the padding mask, in the encoder's own graph
+    below = keras.Model(backbone.input, x, name=backbone.name)
+    below.num_layers, below.hidden_dim = backbone.num_layers - 1, backbone.hidden_dim
+    return FirstTokenOfLayer(last, dtype=last.dtype_policy, name="first_token")(
+        below(features), features["padding_mask"]
+    )
+
+
+def _features(backbone, inputs):
+    """What the encoder takes, of one segment."""
     features = {"token_ids": inputs["token_ids"], "padding_mask": ops.cast(inputs["padding_mask"], "int32")}
-    if not hasattr(backbone, "pooled_dense"):  # RoBERTa knows one segment and has no pooler
-        return backbone(features), None
-    outputs = backbone(features | {"segment_ids": ops.zeros_like(inputs["token_ids"])})
-    return outputs["sequence_output"], outputs["pooled_output"]
+    if hasattr(backbone, "segment_embedding"):  # RoBERTa knows one segment only
+        features["segment_ids"] = ops.zeros_like(inputs["token_ids"])
+    return features
 
 
 def _freeze_unused_pooler(backbone):
