@@ -52,9 +52,11 @@ class FirstTokenOfLayer(keras.layers.Layer):
         return (x_shape[0], x_shape[2])
 
     def get_config(self):
-        layer = keras.saving.serialize_keras_object(self.transformer_layer)
-        return super().get_config() | {"transformer_layer": layer}
+        return super().get_config() | {"transformer_layer": self.transformer_layer.get_config()}
 
     @classmethod
     def from_config(cls, config):
-        return cls(keras.saving.deserialize_keras_object(config.pop("transformer_layer")), **config)
+        from keras_hub.layers import TransformerEncoder
+
+        layer = TransformerEncoder(**config["transformer_layer"])
+        return cls(layer, **{name: value for name, value in config.items() if name != "transformer_layer"})
