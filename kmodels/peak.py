@@ -53,7 +53,9 @@ def operations_per_token(model, mean_length):
     matrices = sum(
         int(np.prod(weight.shape))
         for weight in model.weights
-        if weight.name.endswith("kernel") and id(weight) not in of_first_token
+        if len(weight.shape) >= 2
+        and not any(word in weight.name for word in ("embeddings", "bias"))
+        and id(weight) not in of_first_token
     )
     attention = sum(
         12 * mean_length * layer.hidden_dim * layer.num_layers

@@ -12,7 +12,8 @@ class FirstTokenOfLayer(keras.layers.Layer):
     a sixth of the layer's matrices works on all tokens. The result is the layer's own, up to rounding.
 
     Args:
-        transformer_layer: keras_hub.layers.TransformerEncoder, built; its weights are shared.
+        transformer_layer: keras_hub.layers.TransformerEncoder that normalises after each block, as BERT's does; its
+            weights are shared. ValueError if it normalises before.
 
     Call arguments:
         x: float, (batch, length, hidden_dim).
@@ -24,6 +25,8 @@ class FirstTokenOfLayer(keras.layers.Layer):
 
     def __init__(self, transformer_layer, **kwargs):
         super().__init__(**kwargs)
+        if transformer_layer.normalize_first:
+            raise ValueError("transformer_layer must normalise after each block; it normalises before")
         self.transformer_layer = transformer_layer
 
     @property

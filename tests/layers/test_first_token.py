@@ -78,3 +78,13 @@ def test_a_saved_model_comes_back(tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(again.predict_on_batch(inputs()), model.predict_on_batch(inputs()), atol=1e-6)
+
+
+def test_a_layer_that_normalises_before_its_blocks_is_refused():
+    import keras_hub
+
+    from kmodels.layers.first_token import FirstTokenOfLayer
+
+    layer = keras_hub.layers.TransformerEncoder(intermediate_dim=16, num_heads=2, normalize_first=True)
+    with pytest.raises(ValueError, match="normalise after"):
+        FirstTokenOfLayer(layer)
