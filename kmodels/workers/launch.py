@@ -102,13 +102,14 @@ def _share(rank, num_workers):
 
 
 def _watch(workers, stop):
-    """Waits for all. Returns the worker that failed first; None if all ended well."""
+    """Waits for all. Returns the worker whose failure says most; None if all ended well."""
     told = False
     while True:
-        statuses = [worker.status for worker in workers]
-        if any(statuses):
-            return min((worker for worker in workers if worker.status), key=_how_telling)
-        if None not in statuses:
+        failed = [worker for worker in workers if worker.status]
+        if failed:
+            _wait(workers)
+            return min((worker for worker in workers if worker.status), key=lambda one: _how_telling(one, failed))
+        if all(worker.status == 0 for worker in workers):
             return None
         if stop.received and not told:
             told = True
@@ -118,9 +119,9 @@ def _watch(workers, stop):
         time.sleep(0.05)
 
 
-def _how_telling(worker):
-    """Of workers that failed at the same time, one that was killed says why, then wrong input, then the lowest."""
-    return (worker.status > 0, worker.status != WRONG_INPUT, worker.rank)
+def _how_telling(worker, first):
+    """Of workers that failed, one that was killed says why, whoever fell with it; then wrong input; then the first."""
+    return (worker.status > 0, worker.status != WRONG_INPUT, worker not in first, worker.rank)
 
 
 def _raise(failed, stop, folder):
@@ -156,11 +157,15 @@ def last_lines(log):
     return " / ".join(lines[-LAST_LINES:])
 
 
-def _end(workers):
-    """Leaves none running: those that don't end by themselves are killed."""
+def _wait(workers):
+    """Waits for those that fall with the one that failed."""
     end = time.monotonic() + GRACE_SECONDS
     while time.monotonic() < end and any(worker.status is None for worker in workers):
         time.sleep(0.05)
+
+
+def _end(workers):
+    """Leaves none running."""
     for worker in workers:
         if worker.status is None:
             worker.process.kill()

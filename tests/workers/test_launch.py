@@ -54,7 +54,6 @@ def test_each_has_its_number_and_its_share_and_its_log(tmp_path):
         ("sys.exit(launch.say_reason('full') and 1) if rank == 0 else time.sleep(60)", RunError, "^full$"),
         ("raise KeyError('x') if rank else time.sleep(60)", RunError, "worker 1: Traceback.* / KeyError: 'x'"),
         ("os.kill(os.getpid(), 9) if rank else time.sleep(60)", RunError, "worker 1: killed by SIGKILL"),
-        ("os.kill(os.getpid(), 9) if rank else sys.exit(1)", RunError, "worker 1: killed by SIGKILL"),
     ],
 )
 def test_one_that_fails_ends_all_and_says_why(tmp_path, monkeypatch, code, kind, message):
@@ -66,6 +65,19 @@ def test_one_that_fails_ends_all_and_says_why(tmp_path, monkeypatch, code, kind,
     assert time.monotonic() - start < 20
     assert not children()
     assert not list(tmp_path.iterdir())  # there was no run to keep a log with
+
+
+@pytest.mark.parametrize("seconds", [0, 1])
+def test_a_killed_worker_is_named_though_another_fell_first(tmp_path, monkeypatch, seconds):
+    monkeypatch.setattr(launch, "GRACE_SECONDS", 30)
+    with pytest.raises(RunError, match="worker 1: killed by SIGKILL"):
+        run(f"time.sleep({seconds}) or os.kill(os.getpid(), 9) if rank else sys.exit(1)", tmp_path)
+
+
+def test_of_those_that_fell_one_after_the_other_the_first_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, "GRACE_SECONDS", 30)
+    with pytest.raises(RunError, match="worker 1: first"):
+        run("rank or time.sleep(2); launch.say_reason('first' if rank else 'second'); sys.exit(1)", tmp_path)
 
 
 def test_a_worker_ends_when_its_parent_is_killed(tmp_path):
