@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -41,10 +42,13 @@ WORD_MODELS = ("textcnn", "bilstm")
 
 def main():
     arguments = parsed()
-    if arguments.child:
-        print(json.dumps(kmodels_epoch(arguments)))
-        return
-    sides = {"encoder": encoder_sides, "words": word_sides, "peak": peak_sides}
+    sides = {
+        "words": word_sides,
+        "encoder": encoder_sides,
+        "peak": peak_sides,
+        "tokens": token_sides,
+        "memory": memory_sides,
+    }
     path = Path(arguments.output)
     found = records.read_json(path) if path.is_file() else {}
     with tempfile.TemporaryDirectory() as folder:
@@ -55,17 +59,23 @@ def main():
 
 def parsed():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--what", default="words,encoder,peak")
+    parser.add_argument("--what", default="words,encoder,peak,tokens,memory", help="which parts")
     parser.add_argument("--data_dir", required=True, help="folder with SST-2's train.tsv and dev.tsv")
-    parser.add_argument("--checkpoint", help="folder of a BERT encoder in Hugging Face format")
+    parser.add_argument("--checkpoint", required=True, help="folder of a BERT encoder in Hugging Face format")
     parser.add_argument("--rows", type=int, default=8000, help="training sentences of the encoders")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--output", default=str(ROOT / "results" / "speed.json"))
-    parser.add_argument("--child", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-# Sides: {name: command line}
+# Sides: {name: Side}
+
+
+class Side(NamedTuple):
+    """A process that measures something."""
+
+    command: list[str]
+    backend: str  # for Keras, or ""
 
 
 def encoder_sides(arguments, folder):
@@ -88,7 +98,8 @@ def encoder_sides(arguments, folder):
         rows, work = f"--rows={arguments.rows}", f"--output_dir={folder}/trainer"
         more = checkpoint, rows, work, f"--precision={precision}", "--learning_rate=1e-4"
         sides[f"Trainer {precision}"] = peer("trainer", arguments, *more)
-    sides["BertTextClassifier float32"] = peer("text_classifier", arguments, checkpoint, f"--rows={KERAS_HUB_ROWS}")
+    more = checkpoint, f"--rows={KERAS_HUB_ROWS}"
+    sides["BertTextClassifier float32"] = peer("text_classifier", arguments, *more, backend="jax")  # the guide's
     return sides
 
 
@@ -116,13 +127,37 @@ def peak_sides(arguments, folder):
     }
 
 
-def ours(arguments, settings, backend, precision):
-    settings = settings | {"backend": backend, "precision": precision, "data_dir": arguments.data_dir, "epochs": 1}
-    return [sys.executable, __file__, f"--data_dir={arguments.data_dir}", f"--child={json.dumps(settings)}"]
+def token_sides(arguments, folder):
+    """SST-2's sentences to token ids, with nothing in the cache and then with all."""
+    words, pieces = {"model": "textcnn"}, {"model": "bert_base_pool", "preset": arguments.checkpoint}
+    return {
+        f"{what}, kmodels": ours(arguments, settings, "jax", "float32", "--job=tokens")
+        for what, settings in (("words", words), ("WordPiece", pieces))
+    }
 
 
-def peer(name, arguments, *more):
-    return [sys.executable, str(PEERS / f"{name}.py"), f"--data_dir={arguments.data_dir}", *more]
+def memory_sides(arguments, folder):
+    """Short runs beside Keras's `fit` of the same models on arrays."""
+    encoder = {"model": "bert_base_pool", "preset": arguments.checkpoint, "pooling": "mean"}
+    jobs = {"textcnn": ({"model": "textcnn"}, 64), "encoder": (encoder, 32)}
+    sides = {}
+    for model, (settings, batch_size) in jobs.items():
+        settings |= {"max_train_examples": 24 * batch_size, "batch_size": batch_size, "num_buckets": 12}
+        for backend in ("jax", "torch"):
+            sides[f"{model}, kmodels {backend}"] = ours(arguments, settings, backend, "float32")
+            more = f"--model={model}", f"--batch_size={batch_size}"
+            sides[f"{model}, bare {backend}"] = peer("bare_keras", arguments, *more, backend=backend)
+    return sides
+
+
+def ours(arguments, settings, backend, precision, *more):
+    settings = settings | {"backend": backend, "precision": precision, "data_dir": arguments.data_dir}
+    command = [sys.executable, str(PEERS / "with_kmodels.py"), f"--settings={json.dumps(settings)}", *more]
+    return Side(command, backend)
+
+
+def peer(name, arguments, *more, backend=""):
+    return Side([sys.executable, str(PEERS / f"{name}.py"), f"--data_dir={arguments.data_dir}", *more], backend)
 
 
 def shown(value):
@@ -149,20 +184,19 @@ def in_turns(sides, turns, folder):
     return {"turns": found}
 
 
-def measured(command, folder):
+def measured(side, folder):
     """The figures that a process prints, its peak memory, and whether it was disturbed."""
     environment = os.environ | {"KMODELS_CACHE": f"{folder}/cache", "KERAS_HOME": f"{folder}/keras"}
-    if command[1].endswith("text_classifier.py"):
-        environment["KERAS_BACKEND"] = "tensorflow"  # the guide's own
+    environment["KERAS_BACKEND"] = side.backend
     busy, own, start = busy_seconds(), own_seconds(), time.monotonic()
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(side.command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         peak = 0
         while process.poll() is None:
             peak = resident_MiB(process.pid).get("VmHWM", peak)
             time.sleep(0.2)
         said = process.stdout.read()
     if process.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+        raise SystemExit(f"{' '.join(side.command)} ended with {process.returncode}")
     others = (busy_seconds() - busy - (own_seconds() - own)) / ((time.monotonic() - start) * os.cpu_count())
     figures = json.loads(said.splitlines()[-1])
     return figures | {"peak_MiB": peak, "others": others, "disturbed": others > DISTURBED}
@@ -178,45 +212,6 @@ def own_seconds():
     """Seconds that this process and those it waited for have had."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(each.ru_utime + each.ru_stime for each in used)
-
-
-# In a process of its own
-
-
-def kmodels_epoch(arguments):
-    """One epoch through kmodels.train."""
-    settings = json.loads(arguments.child)
-    import kmodels
-    from kmodels import backend
-
-    backend.choose(backend.resolve(settings["backend"]))
-    import keras
-
-    if "preset" in settings:
-        import keras_hub  # noqa: F401  an import, which is not timed
-
-    class FirstStep(keras.callbacks.Callback):
-        seconds = None
-
-        def on_train_batch_end(self, batch, logs=None):
-            if self.seconds is None:
-                float(logs["loss"])  # it has been done, not only begun
-                self.seconds = time.time() - psutil.Process().create_time()
-
-    first = FirstStep()
-    with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
-        record = kmodels.train(**settings, output_dir=f"{folder}/run", callbacks=[first])
-        seconds = time.perf_counter() - start
-    names = ("compile_seconds", "real_token_fraction", "gflops", "matrix_product_gflops", "fraction_of_peak")
-    return {
-        "seconds": seconds,
-        "steady_per_second": record["samples_per_second"],
-        "first_step_seconds": first.seconds,
-        "accuracy": record["best_validation_accuracy"],
-        **{name: record.metrics[name] for name in names if name in record.metrics},
-        "environment": record.environment,
-    }
 
 
 if __name__ == "__main__":

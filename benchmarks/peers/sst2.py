@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-BATCHES_BEFORE_STEADY = 20  # kernels are chosen and caches filled
+STEPS_BEFORE_STEADY = 20  # kernels are chosen and caches filled
 
 
 def read(folder, split, rows=None):
@@ -20,13 +20,17 @@ def read(folder, split, rows=None):
 class Clock:
     """What one training takes, from the text on the disk to its last step.
 
+    Args:
+        before_steady: steps that don't count as steady ones.
+
     Attributes:
         first_step_seconds: from the start of the process to the end of the first step.
     """
 
-    def __init__(self):
+    def __init__(self, before_steady=STEPS_BEFORE_STEADY):
         self.start = time.perf_counter()
         self.first_step_seconds = None
+        self._before_steady = before_steady
         self._num_steps = 0
         self._steady = None
         self._samples = 0
@@ -37,7 +41,7 @@ class Clock:
         if self._num_steps == 0:
             self.first_step_seconds = time.time() - psutil.Process().create_time()
         self._num_steps += 1
-        if self._num_steps == BATCHES_BEFORE_STEADY:
+        if self._num_steps == self._before_steady:
             self._steady = now
         elif self._steady:
             self._samples += num_samples
