@@ -60,9 +60,13 @@ def parse(argv):
 
 
 def given(argv):
-    """The names of the settings that a command line gives, in whatever order, defaults too. Arguments as of `parse`."""
+    """{name: value} of the settings that a command line gives, be it their defaults; for whichever model they may be.
+
+    Arguments and errors as of `parse`, but for what only a model can tell: whether it has such a setting.
+    """
     values = _parsed(argv)
-    return {field.name for field in dataclasses.fields(RunConfig) if values[field.name].present}
+    fields = [field for field in dataclasses.fields(RunConfig) if values[field.name].present]
+    return {field.name: _typed(field, values[field.name].value) for field in fields}
 
 
 def _parsed(argv):

@@ -101,6 +101,25 @@ def test_what_is_given_to_compare_holds_even_if_it_is_trains_default(capsys, mon
     ]
 
 
+@pytest.mark.parametrize(
+    ("models", "flags"),
+    [
+        ("bert_base_pool,bert_base_lstm", ["--preset=scratch:tiny", "--pooling=mean", "--lora_rank=4"]),
+        ("bilstm", ["--lstm_units=16", "--pooling=last"]),
+    ],
+)
+def test_compare_takes_settings_that_only_its_models_have(capsys, monkeypatch, tmp_path, models, flags):
+    made = []
+    monkeypatch.setattr(runner, "run", lambda cells, *arguments: made.extend(cells) or [])
+    monkeypatch.setattr(report, "write_report", lambda *arguments: None)
+    command = ["kmodels", "compare", f"--models={models}", "--backends=jax", "--seeds=1", f"--output_dir={tmp_path}"]
+    cli.main([*command, *flags])
+    capsys.readouterr()
+    assert sorted(cell.config.model for cell in made) == sorted(models.split(","))
+    for cell in made:
+        assert set(flags) <= set(cell.config.to_flags())
+
+
 def test_a_grid_is_trained_reported_and_not_trained_again(tmp_path):
     files = write_review_files(tmp_path)
     settings = tiny_settings("textcnn", files, tmp_path / "grid", epochs=2)

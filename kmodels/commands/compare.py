@@ -37,8 +37,9 @@ def run(arguments):
     if own.help:
         print(HELP, end="")
         return
-    config = commandline.parse(["kmodels compare", *rest])
-    if config.output_dir is None:
+    given = commandline.given(["kmodels compare", *rest])
+    folder, cluster = given.pop("output_dir", None), given.pop("cluster", None)
+    if folder is None:
         raise InputError("compare needs --output_dir, a folder for the runs and the report; got none")
     if own.jobs < 1:
         raise InputError(f"jobs must be at least 1; got {own.jobs}")
@@ -46,28 +47,26 @@ def run(arguments):
         own.models.split(","),
         own.backends.split(",") if own.backends else [name for name in BACKENDS if backend.is_installed(name)],
         [_whole(seed) for seed in own.seeds.split(",")],
-        config.output_dir,
-        _shared_settings(config, commandline.given(["kmodels compare", *rest])),
+        folder,
+        _shared_settings(given),
         own.order_seed,
     )
-    outcomes = runner.run(cells, config.output_dir, own.jobs, _Progress(len(cells)).tell, config.cluster)
+    outcomes = runner.run(cells, folder, own.jobs, _Progress(len(cells)).tell, cluster)
     command = " ".join(["kmodels compare", *arguments])
-    report.write_report(config.output_dir, own.title or None, command, report.sentences(config) if own.texts else None)
+    texts = report.sentences(cells[0].config) if own.texts else None
+    report.write_report(folder, own.title or None, command, texts)
     if len(outcomes) < len(cells) or any(outcome.status == runner.UNFINISHED for outcome in outcomes):
         raise Interrupted(
             2, f"{sum(each.status == runner.FINISHED for each in outcomes)} of {len(cells)} runs finished"
         )
 
 
-def _shared_settings(config, given):
+def _shared_settings(given):
     """{name: value} of what was given for all runs, and what makes a comparison a fair one."""
     for name, flag in (("model", "models"), ("backend", "backends"), ("seed", "seeds")):
         if name in given:
             raise InputError(f"compare takes --{flag}, not --{name}")
-    settings = {
-        name: value for name, value in vars(config).items() if name in given and name not in ("output_dir", "cluster")
-    }
-    return {"precision": "float32", "save_predictions": True, "measure_peak": True} | settings
+    return {"precision": "float32", "save_predictions": True, "measure_peak": True} | given
 
 
 def _whole(text):
