@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 BACKENDS = jax tensorflow torch
 
-.PHONY: install quickstart test lint clean
+.PHONY: install quickstart test lint bench clean
 
 install: .venv/installed  ## .venv with the pinned, tested versions
 
@@ -27,6 +27,12 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(shell echo $
 test: lint  ## the whole test suite, all backends: one process, one framework
 	$(PYTEST) -m 'not backend'
 	@set -e; for backend in $(BACKENDS); do echo "== $$backend"; KERAS_BACKEND=$$backend $(PYTEST) -m backend; done
+
+bench: install  ## speed beside the peers, an hour with nothing else running: make bench DATA_DIR=SST2 CHECKPOINT=ENCODER
+	@test -n "$(DATA_DIR)" -a -n "$(CHECKPOINT)" || { echo "usage: make bench DATA_DIR=FOLDER_OF_SST2 CHECKPOINT=FOLDER_OF_A_BERT_ENCODER" >&2; exit 2; }
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,bench]'
+	$(BIN)/python benchmarks/speed.py --data_dir=$(DATA_DIR) --checkpoint=$(CHECKPOINT)
+	$(BIN)/python benchmarks/tables.py
 
 clean:  ## everything that can be made again
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info results/runs

@@ -191,6 +191,31 @@ def serving():
         yield row["connections"], row["sentences_per_request"], speed, part, *times, f"{faults} of {row['requests']:,}"
 
 
+def speed_aims():
+    """A row for each aim that results/speed.json has figures for."""
+    from benchmarks import targets
+
+    yield "what", "aim", "measured: median (range)", "reached"
+    for row in targets.rows(read("speed.json")):
+        yield row.cells()
+
+
+def speed_sides():
+    """A row for each side of the turns in results/speed.json that train: medians."""
+    yield "work", "side", "s an epoch", "sentences/s, steady", "s to the first step", "peak MiB", "dev accuracy"
+    found = read("speed.json")
+    for part in ("words", "encoder", "peak"):
+        turns = found[part]["turns"]
+        for name in turns[0]:
+            seconds, steady, first, peak = (
+                statistics.median(turn[name][key] for turn in turns)
+                for key in ("seconds", "steady_per_second", "first_step_seconds", "peak_MiB")
+            )
+            accuracy = turns[0][name]["accuracy"]
+            shown = "" if accuracy is None or part == "peak" else f"{accuracy:.3f}"
+            yield part, name, f"{seconds:,.1f}", f"{steady:,.0f}", f"{first:.1f}", f"{peak:,.0f}", shown
+
+
 def read(name):
     """The value in a JSON file of results/."""
     return json.loads((RESULTS / name).read_text(encoding="utf-8"))
@@ -207,6 +232,8 @@ TABLES = {
     "expected scaling": expected_scaling,
     "prediction": prediction,
     "serving": serving,
+    "speed aims": speed_aims,
+    "speed sides": speed_sides,
     "prediction memory": prediction_memory,
 }
 
