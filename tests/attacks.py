@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from kmodels import records
 from kmodels.config import RunConfig
-from kmodels.data import tokenizers
+from kmodels.data import tokenizer_training
 
 SENTENCES = ["It doesn't work, it's bad.", "The film is a warm, well-made comedy.", "Unlikely heroes."]
 SIZES = {
@@ -50,8 +50,8 @@ def put(path, place, value):
 
 def trained_tokenizer(kind):
     if kind == "bert":
-        return tokenizers.train_wordpiece(SENTENCES, 150)
-    return tokenizers.train_byte_level_bpe(SENTENCES, 290)
+        return tokenizer_training.train_wordpiece(SENTENCES, 150)
+    return tokenizer_training.train_byte_level_bpe(SENTENCES, 290)
 
 
 def write_keras(folder, kind):
@@ -118,7 +118,7 @@ def write_run(folder, model, backend):
     small = {"embedding_dim": 8, "num_filters": 4, "kernel_sizes": (2, 3)} if model == "textcnn" else {}
     preset = {} if model == "textcnn" else {"preset": "scratch:tiny"}
     config = RunConfig(model=model, precision="float32", vocabulary_size=100, **small, **preset).resolved(backend)
-    tokenizer, backbone = tokenizers.words(SENTENCES, 100), None
+    tokenizer, backbone = tokenizer_training.train_words(SENTENCES, 100), None
     description = {"label_names": ["bad", "good"]}
     if config.architecture.is_encoder:
         tokenizer, backbone = presets.load(config, SENTENCES)

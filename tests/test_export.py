@@ -13,7 +13,7 @@ import pytest
 import kmodels
 from kmodels import cli, export, records
 from kmodels.config import BACKENDS, RunConfig
-from kmodels.data import tokenizers
+from kmodels.data import tokenizer_training
 from kmodels.errors import InputError, RunError
 from kmodels.export import probes, processes, steps
 
@@ -110,7 +110,7 @@ def run(tmp_path):
     config = RunConfig.from_settings(model="textcnn", backend="torch", dataset="sample").to_json()
     records.write_json(folder / records.CONFIG, config)
     records.write_json(folder / records.MODEL, {"label_names": ["bad", "good"]})
-    tokenizers.words(["a film"]).save(folder / records.TOKENIZER)
+    tokenizer_training.train_words(["a film"]).save(folder / records.TOKENIZER)
     (folder / records.WEIGHTS).touch()
     return folder
 

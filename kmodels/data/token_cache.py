@@ -15,7 +15,7 @@ import safetensors.numpy
 import tokenizers as library
 
 from kmodels import backend
-from kmodels.data import tokenizers
+from kmodels.data import tokenizer_training
 from kmodels.data.tokenizers import TokenizedTexts, Tokenizer
 from kmodels.errors import InputError
 
@@ -25,14 +25,14 @@ TEXTS_PER_SLICE = 10_000  # of a digest, so that no second copy of all texts is 
 
 
 def words(texts, vocabulary_size):
-    """`tokenizers.words`, made once for the same texts and size."""
+    """`tokenizer_training.train_words`, made once for the same texts and size."""
     if len(texts) < LEAST_TEXTS:
-        return tokenizers.words(texts, vocabulary_size)
-    pipeline = tokenizers.words(["a"], 3).to_json()  # how a text is cut into words
+        return tokenizer_training.train_words(texts, vocabulary_size)
+    pipeline = tokenizer_training.train_words(["a"], 3).to_json()  # how a text is cut into words
     path = _path("words", ".json", texts, vocabulary_size, pipeline)
     with contextlib.suppress(InputError):
         return _used(path, Tokenizer.load(path))
-    tokenizer = tokenizers.words(texts, vocabulary_size)
+    tokenizer = tokenizer_training.train_words(texts, vocabulary_size)
     _keep(path, tokenizer.save)
     return tokenizer
 

@@ -5,13 +5,12 @@ All three are pipelines of the `tokenizers` library, and all are saved in its st
 
 import itertools
 import json
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tokenizers
-from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from kmodels.errors import InputError
 
@@ -24,21 +23,6 @@ SPECIAL_TOKENS = {  # in the order that training gives them
 OPTIONAL_TOKENS = {"[MASK]", "<unk>", "<mask>"}
 PADDING_TOKENS = {"words": "[PAD]", "wordpiece": "[PAD]", "byte_level_bpe": "<pad>"}
 TEXTS_PER_SLICE = 10_000  # an Encoding holds far more than its ids: never hold those of a whole data set
-
-# Raw text and text in Penn Treebank form spell these differently; here both come out as on the right.
-BRACKETS = {"-lrb-": "(", "-rrb-": ")", "-lsb-": "[", "-rsb-": "]", "-lcb-": "{", "-rcb-": "}"}
-SPELLINGS = [(rf"(?<!\w){name}(?!\w)", bracket) for name, bracket in BRACKETS.items()]
-SPELLINGS += [(r"\\(?=[/*])", ""), (r"``|''|[“”„]", '"'), ("[`‘’]", "'"), (r"…|\.{2,}", "..."), ("[–—―]|-{2,}", "--")]
-CLITICS = r"(?:s|m|d|re|ll|ve)\b"
-# Tried in this order at each place. Each token matches itself as a whole, so tokens joined by spaces split the same.
-WORD_PATTERNS = (
-    rf"n't\b|'{CLITICS}|'\d\ds?\b",  # n't, 's, '70s
-    r"can(?=not\b)|(?:gon|wan)(?=na\b)|got(?=ta\b)|(?:gim|lem)(?=me\b)",
-    r"\w+?(?:-\w+?)*?(?=n't\b)",  # does|n't
-    r"\p{L}(?:\.\p{L})+\b\.?",  # u.s.
-    rf"\w+(?:(?:-|'(?!{CLITICS})|(?<=\d)[.,:/](?=\d))\w+)*",  # well-made, o'clock, 1,000.50
-    r"\.\.\.|--|[^\s\w]\p{M}*",  # a mark stays with its symbol: many emoji carry one
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +87,7 @@ class Tokenizer:
         minimum = max(1, self._num_special_tokens)
         if max_length is not None and max_length < minimum:
             raise InputError(f"max_length must be at least {minimum} for a {self.kind} tokenizer; got {max_length}")
-        texts = _valid_texts(texts)
+        texts = valid_texts(texts)
         pieces, lengths = [np.zeros(0, np.int32)], [0]
         for start in range(0, len(texts), TEXTS_PER_SLICE):
             encodings = self._backend.encode_batch_fast(texts[start : start + TEXTS_PER_SLICE])
@@ -152,7 +136,7 @@ class Tokenizer:
     @property
     def vocabulary(self):
         """All tokens, by id: list of str."""
-        return _tokens_by_id(self._backend)
+        return tokens_by_id(self._backend)
 
     @property
     def merges(self):
@@ -179,25 +163,6 @@ class Tokenizer:
             ) from error
 
 
-def words(texts, vocabulary_size=30_000, min_count=1):
-    """Makes a tokenizer of lower-cased words from the texts that a model will be trained on.
-
-    Punctuation and contractions are split as in the Penn Treebank, and raw text gives the same tokens as text that is
-    tokenised already. Id 0 is padding and 1 an unknown word; words follow by falling count, ties by spelling, until
-    there are `vocabulary_size` ids (InputError if not one fits). A word seen less than `min_count` times is unknown.
-    """
-    _check_vocabulary_size(vocabulary_size, len(SPECIAL_TOKENS["words"]) + 1)
-    backend = tokenizers.Tokenizer(models.WordLevel())
-    # BERT's normaliser makes lower case, removes control characters and sets Chinese characters apart.
-    stages = [normalizers.BertNormalizer(strip_accents=False), normalizers.NFC()]
-    stages += [normalizers.Replace(Regex(pattern), spelling) for pattern, spelling in SPELLINGS]
-    backend.normalizer = normalizers.Sequence(stages)
-    backend.pre_tokenizer = pre_tokenizers.Split(Regex("|".join(WORD_PATTERNS)), behavior="removed", invert=True)
-    vocabulary = [*SPECIAL_TOKENS["words"], *_frequent_words(backend, texts, min_count)][:vocabulary_size]
-    backend.model = models.WordLevel({token: token_id for token_id, token in enumerate(vocabulary)}, unk_token="[UNK]")
-    return Tokenizer(backend)
-
-
 def wordpiece(vocabulary, lowercase=True, strip_accents=None, tokenize_chinese_chars=True):
     """Makes BERT's tokenizer: [CLS] text [SEP], with the ids of transformers' BertTokenizer.
 
@@ -207,6 +172,11 @@ def wordpiece(vocabulary, lowercase=True, strip_accents=None, tokenize_chinese_c
         strip_accents: whether é is e; None does as `lowercase` does.
         tokenize_chinese_chars: makes every Chinese character a word.
     """
+    return Tokenizer(wordpiece_pipeline(vocabulary, lowercase, strip_accents, tokenize_chinese_chars))
+
+
+def wordpiece_pipeline(vocabulary, lowercase=True, strip_accents=None, tokenize_chinese_chars=True):
+    """What `wordpiece` wraps: a tokenizers.Tokenizer of the library."""
     ids = {token: token_id for token_id, token in enumerate(vocabulary)}
     _check_vocabulary("wordpiece", ids)
     backend = tokenizers.Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))
@@ -215,7 +185,7 @@ def wordpiece(vocabulary, lowercase=True, strip_accents=None, tokenize_chinese_c
     backend.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
     backend.decoder = decoders.WordPiece()
     backend.add_special_tokens([token for token in SPECIAL_TOKENS["wordpiece"] if token in ids])
-    return Tokenizer(backend)
+    return backend
 
 
 def byte_level_bpe(vocabulary, merges):
@@ -235,67 +205,7 @@ def byte_level_bpe(vocabulary, merges):
     return Tokenizer(backend)
 
 
-def train_wordpiece(texts, vocabulary_size=8_000, lowercase=True):
-    """Trains BERT's tokenizer; [PAD] [UNK] [CLS] [SEP] [MASK] are ids 0 to 4.
-
-    The same texts give the same tokenizer in every process. Single characters fill half of the vocabulary at most;
-    words with rarer ones are unknown. InputError if `vocabulary_size` leaves no room for a character.
-    """
-    texts, special_tokens = _valid_texts(texts), SPECIAL_TOKENS["wordpiece"]
-    _check_vocabulary_size(vocabulary_size, len(special_tokens) + 2)
-    backend = wordpiece(special_tokens, lowercase)._backend
-    characters, continuations = _alphabet(_frequent_words(backend, texts), (vocabulary_size - len(special_tokens)) // 2)
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocabulary_size,
-        initial_alphabet=characters,
-        limit_alphabet=len(characters),
-        # The trainer numbers continuations in the order of a hash table that differs between processes, and breaks
-        # ties between merges by these numbers. Those it is given beforehand keep their order.
-        special_tokens=special_tokens + characters + continuations,
-        min_frequency=2,
-        show_progress=False,
-    )
-    backend.train_from_iterator(texts, trainer)
-    return wordpiece(_tokens_by_id(backend), lowercase)
-
-
-def train_byte_level_bpe(texts, vocabulary_size=8_000):
-    """Trains RoBERTa's tokenizer; <s> <pad> </s> <unk> are ids 0 to 3, all bytes follow, and <mask> is the last.
-
-    The same texts give the same tokenizer in every process. InputError if the 256 bytes don't fit `vocabulary_size`.
-    """
-    *first, last = SPECIAL_TOKENS["byte_level_bpe"]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    _check_vocabulary_size(vocabulary_size, len(first) + len(alphabet) + 1)
-    size = vocabulary_size - 1  # one less for <mask>
-    trainer = trainers.BpeTrainer(
-        vocab_size=size, min_frequency=2, initial_alphabet=alphabet, special_tokens=first, show_progress=False
-    )
-    trained = tokenizers.Tokenizer(models.BPE())
-    trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trained.train_from_iterator(_valid_texts(texts), trainer)
-    model = json.loads(trained.to_str())["model"]
-    return byte_level_bpe({**model["vocab"], last: len(model["vocab"])}, model["merges"])
-
-
-def _frequent_words(backend, texts, min_count=1):
-    """Returns the words that the backend's first two stages find in texts, by falling count, ties by spelling."""
-    counter = tokenizers.Tokenizer(models.WordLevel())
-    counter.normalizer, counter.pre_tokenizer = backend.normalizer, backend.pre_tokenizer
-    trainer = trainers.WordLevelTrainer(vocab_size=2**31, min_frequency=min_count, show_progress=False)
-    counter.train_from_iterator(_valid_texts(texts), trainer)
-    return _tokens_by_id(counter)
-
-
-def _alphabet(distinct_words, max_characters):
-    """Returns the characters of most words, and those of them that continue a word, as "##c": two sorted lists."""
-    counts = Counter(itertools.chain.from_iterable(map(set, distinct_words)))
-    characters = sorted(sorted(counts, key=lambda character: (-counts[character], character))[:max_characters])
-    continuing = set(itertools.chain.from_iterable(word[1:] for word in distinct_words))
-    return characters, ["##" + character for character in characters if character in continuing]
-
-
-def _valid_texts(texts):
+def valid_texts(texts):
     """Returns texts as a list of str that UTF-8 can hold, which the library needs."""
     if isinstance(texts, str):
         raise TypeError("texts must be several str, as in a list; got a single str")
@@ -322,7 +232,7 @@ def _checked_merge(merge):
     return merge
 
 
-def _tokens_by_id(backend):
+def tokens_by_id(backend):
     ids = backend.get_vocab()
     return sorted(ids, key=ids.get)
 
@@ -334,8 +244,3 @@ def _check_vocabulary(kind, ids):
         raise InputError(f"a vocabulary must number its tokens from 0, each once; no token has the id {min(unused)}")
     if missing := sorted({*SPECIAL_TOKENS[kind]} - OPTIONAL_TOKENS - ids.keys()):
         raise InputError(f"the vocabulary of a {kind} tokenizer must hold {', '.join(missing)}")
-
-
-def _check_vocabulary_size(vocabulary_size, minimum):
-    if vocabulary_size < minimum:
-        raise InputError(f"vocabulary_size must be at least {minimum} for this tokenizer; got {vocabulary_size}")

@@ -12,9 +12,10 @@ import keras
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from kmodels import records
 from kmodels.errors import InputError
 from kmodels.models import encoder_sizes
-from kmodels.models.preset_files import read_settings, reason_of, weight_parts
+from kmodels.models.preset_files import reason_of, weight_parts
 from kmodels.models.weight_files import Stored
 
 # KerasHub's layers, and what a checkpoint calls them.
@@ -75,7 +76,7 @@ def read_backbone(folder, backbone_class, dropout, needs_pooler=True):
         InputError: a file is missing or damaged, or holds what KerasHub's encoder can't do.
     """
     path = folder / "config.json"
-    settings = read_settings(path)
+    settings = records.read_object(path)
     sizes = _sizes(settings, path)
     position_offset = _position_offset(settings, path)
     variant = {
@@ -101,7 +102,7 @@ def read_token_table(folder):
     Raises:
         InputError: as there.
     """
-    settings = read_settings(folder / "config.json")
+    settings = records.read_object(folder / "config.json")
     sizes = _sizes(settings, folder / "config.json")
     with _weights(folder) as (files_by_name, _):
         table = _reader(files_by_name, settings["model_type"], folder)("embeddings.word_embeddings.weight")

@@ -1,8 +1,9 @@
 """Reads the tokenizer in a folder that transformers wrote, with or without the vocab.txt that it no longer writes."""
 
+from kmodels import records
 from kmodels.data import tokenizers
 from kmodels.errors import InputError
-from kmodels.models.preset_files import read_lines, read_settings
+from kmodels.models.preset_files import read_lines
 
 MODELS = {"wordpiece": "WordPiece", "byte_level_bpe": "BPE"}  # the tokenizers library's names
 CLASSES = {"wordpiece": "BertTokenizer", "byte_level_bpe": "RobertaTokenizer"}
@@ -24,8 +25,8 @@ def read_tokenizer(folder, reads):
         InputError: a file is missing or damaged, or the tokenizer is of another kind.
     """
     path = folder / "tokenizer_config.json"
-    settings = read_settings(path) if path.is_file() else {}
-    name = settings.get("tokenizer_class") or read_settings(folder / "config.json").get("tokenizer_class")
+    settings = records.read_object(path) if path.is_file() else {}
+    name = settings.get("tokenizer_class") or records.read_object(folder / "config.json").get("tokenizer_class")
     name = str(name or CLASSES[reads]).removesuffix("Fast")
     try:
         if name in WHOLE:
@@ -49,9 +50,9 @@ def _check_added_tokens(folder, settings, reads):
     """Refuses tokens that are looked for before the vocabulary is asked: left out, they would give other ids."""
     added = _contents(settings.get("added_tokens_decoder"), dict)
     if (folder / "added_tokens.json").is_file():
-        added += read_settings(folder / "added_tokens.json")
+        added += records.read_object(folder / "added_tokens.json")
     if (folder / "tokenizer.json").is_file():
-        added += _contents(read_settings(folder / "tokenizer.json").get("added_tokens"), list)
+        added += _contents(records.read_object(folder / "tokenizer.json").get("added_tokens"), list)
     if others := sorted(set(added) - set(tokenizers.SPECIAL_TOKENS[reads])):
         raise InputError(
             f"tokens added to the vocabulary are not supported; got {', '.join(map(repr, others[:5])):.80}"
@@ -74,7 +75,7 @@ def _read_vocabulary(folder, reads):
     """({token: id}, [merge, …]); tokenizer.json counts where there is one, as in transformers."""
     whole = folder / "tokenizer.json"
     if whole.is_file():
-        model = read_settings(whole).get("model")
+        model = records.read_object(whole).get("model")
         model = model if isinstance(model, dict) else {}
         vocabulary, merges = model.get("vocab"), model.get("merges", [])
         is_wanted = model.get("type", MODELS[reads]) == MODELS[reads]
@@ -83,7 +84,7 @@ def _read_vocabulary(folder, reads):
         return vocabulary, merges
     if reads == "byte_level_bpe":
         merges = [line for line in read_lines(folder / "merges.txt") if line and not line.startswith("#version")]
-        return read_settings(folder / "vocab.json"), merges
+        return records.read_object(folder / "vocab.json"), merges
     return {token: number for number, token in enumerate(read_lines(folder / "vocab.txt"))}, []
 
 

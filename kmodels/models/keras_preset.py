@@ -3,10 +3,11 @@
 KerasHub's own from_preset makes whatever objects the files describe. Here they only give sizes, numbers and words.
 """
 
+from kmodels import records
 from kmodels.data import tokenizers
 from kmodels.errors import InputError
 from kmodels.models import encoder_sizes, weight_files
-from kmodels.models.preset_files import read_lines, read_settings, weight_parts
+from kmodels.models.preset_files import read_lines, weight_parts
 
 FIRST_PART = "model_00000.weights.h5"  # Keras opens it whatever the index names
 
@@ -23,7 +24,7 @@ def read_backbone(folder, backbone_class, dropout):
         InputError: a file is missing or damaged, or they don't fit together.
     """
     path = folder / "config.json"
-    sizes = encoder_sizes.of_class(backbone_class.__name__, read_settings(path).get("config"), path)
+    sizes = encoder_sizes.of_class(backbone_class.__name__, records.read_object(path).get("config"), path)
     weights = folder / "model.weights.h5"
     files = [weights]
     if not weights.is_file():
@@ -49,7 +50,7 @@ def read_tokenizer(folder, reads):
         InputError: a file is missing or damaged.
     """
     assets = folder / "assets" / "tokenizer"
-    config = read_settings(folder / "tokenizer.json").get("config")
+    config = records.read_object(folder / "tokenizer.json").get("config")
     lowercase = config.get("lowercase", False) if isinstance(config, dict) else None
     if not isinstance(lowercase, bool):
         raise InputError(f"{folder / 'tokenizer.json'}: lowercase must be true or false; got {lowercase!r:.80}")
@@ -58,6 +59,6 @@ def read_tokenizer(folder, reads):
             vocabulary = [line.rstrip() for line in read_lines(assets / "vocabulary.txt")]
             return tokenizers.wordpiece(vocabulary, lowercase=lowercase)
         merges = [line.rstrip() for line in read_lines(assets / "merges.txt")]
-        return tokenizers.byte_level_bpe(read_settings(assets / "vocabulary.json"), merges)
+        return tokenizers.byte_level_bpe(records.read_object(assets / "vocabulary.json"), merges)
     except InputError as error:
         raise InputError(f"the tokenizer in {folder} can't be used: {error}") from error

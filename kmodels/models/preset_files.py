@@ -29,11 +29,6 @@ _HUGGING_FACE_FILES = {
 _OTHER_FILES = ["config.json", "tokenizer_config.json", "added_tokens.json"]
 
 
-def read_settings(path):
-    """The JSON object in a file: dict. InputError if there is none."""
-    return records.read_object(path)
-
-
 def read_lines(path):
     """The lines of a file: [str, …]. InputError if it is missing or not UTF-8."""
     try:
@@ -53,7 +48,7 @@ def reason_of(error):
 
 def is_hugging_face(folder):
     """True for a checked folder in Hugging Face format; False for one in Keras format."""
-    return "registered_name" not in read_settings(folder / "config.json")
+    return "registered_name" not in records.read_object(folder / "config.json")
 
 
 def keras_files(reads):
@@ -74,7 +69,7 @@ def weight_parts(index, *others):
     Raises:
         InputError: a name is not that of a file in this folder.
     """
-    weight_map = read_settings(index).get("weight_map")
+    weight_map = records.read_object(index).get("weight_map")
     if not isinstance(weight_map, dict):
         raise InputError(f"{index}: weight_map must be a JSON object; got {weight_map!r:.80}")
     values = [value if isinstance(value, list) else [value] for value in weight_map.values()]
@@ -115,7 +110,7 @@ def check_folder(folder, reads):
     purposes = [*_KERAS_FILES[reads].values(), *_HUGGING_FACE_FILES[reads].values()]
     for name in {*_OTHER_FILES, *(name for sets in purposes for names in sets for name in names)}:
         check_file(folder, name)
-    config = read_settings(folder / "config.json")
+    config = records.read_object(folder / "config.json")
     model_type, backbone, tokenizer = _KINDS[reads]
     if "registered_name" in config:
         _check_class(folder / "config.json", backbone)
@@ -130,7 +125,7 @@ def check_folder(folder, reads):
 
 def _check_class(path, wanted):
     """Raises InputError if a file describes an object of another class than the one that is wanted."""
-    config = read_settings(path)
+    config = records.read_object(path)
     names = {str(config.get(key)).split(">")[-1] for key in ("registered_name", "class_name")}
     if names != {wanted}:
         raise InputError(f"this model needs a {wanted}; {path} holds {', '.join(map(repr, sorted(names))):.200}")

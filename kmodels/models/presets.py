@@ -6,7 +6,7 @@ import keras
 import keras_hub
 
 from kmodels.architectures import SCRATCH_SIZES
-from kmodels.data import tokenizers
+from kmodels.data import tokenizer_training
 from kmodels.errors import InputError
 from kmodels.layers.initializers import TruncatedNormal
 from kmodels.models import encoder_sizes, hugging_face, hugging_face_tokenizer, keras_preset, preset_files
@@ -56,7 +56,7 @@ def load(config, texts):
     preset, reads = config.preset, config.architecture.reads
     check(preset, reads)
     if is_scratch(preset):
-        train = tokenizers.train_wordpiece if reads == "wordpiece" else tokenizers.train_byte_level_bpe
+        train = tokenizer_training.train_wordpiece if reads == "wordpiece" else tokenizer_training.train_byte_level_bpe
         tokenizer = train(texts, config.vocabulary_size)
         backbone = scratch_backbone(preset, reads, tokenizer.vocabulary_size, config.dropout, config.seed)
     else:

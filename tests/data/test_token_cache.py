@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from kmodels.data import token_cache, tokenizers
+from kmodels.data import token_cache, tokenizer_training, tokenizers
 
 TEXTS = [f"the film number {number % 7} is {'very ' * (number % 5)}good" for number in range(50)]
 
@@ -29,7 +29,7 @@ def nothing_made(monkeypatch):
 
     def forbid():
         monkeypatch.setattr(tokenizers.Tokenizer, "encode", fail)
-        monkeypatch.setattr(tokenizers, "_frequent_words", lambda *arguments: ["a"])
+        monkeypatch.setattr(tokenizer_training, "_frequent_words", lambda *arguments: ["a"])
 
     return forbid
 
@@ -41,7 +41,7 @@ def same(a, b):
 def test_the_second_time_all_is_read(folder, nothing_made):
     tokenizer = token_cache.words(TEXTS, 12)
     tokenized = token_cache.encode(tokenizer, TEXTS, 6)
-    assert same(tokenized, tokenizers.words(TEXTS, 12).encode(TEXTS, 6))
+    assert same(tokenized, tokenizer_training.train_words(TEXTS, 12).encode(TEXTS, 6))
     assert len(list(folder.iterdir())) == 2
     nothing_made()
     again = token_cache.words(TEXTS, 12)
@@ -53,7 +53,7 @@ def test_whatever_differs_has_a_file_of_its_own(folder):
     for texts in (TEXTS, TEXTS[:-1], ["".join(TEXTS[:2]), *TEXTS[2:]], ["the film", *TEXTS[1:]], ["\ud800", *TEXTS]):
         for size in (12, 13):
             tokenizer = token_cache.words(texts, size)
-            assert tokenizer.to_json() == tokenizers.words(texts, size).to_json()
+            assert tokenizer.to_json() == tokenizer_training.train_words(texts, size).to_json()
             for max_length in (6, 7):
                 assert same(token_cache.encode(tokenizer, texts, max_length), tokenizer.encode(texts, max_length))
     assert len(list(folder.glob("words-*"))) == 10
@@ -84,7 +84,7 @@ IDS, OFFSETS = np.zeros(100, np.int32), np.arange(51) * 2
     ],
 )
 def test_a_damaged_file_is_made_anew(folder, content):
-    tokenizer = tokenizers.words(TEXTS, 12)
+    tokenizer = tokenizer_training.train_words(TEXTS, 12)
     tokenized = token_cache.encode(tokenizer, TEXTS, 6)
     (path,) = folder.iterdir()
     path.write_bytes(content if isinstance(content, bytes) else safetensors.numpy.save(content))
@@ -105,7 +105,7 @@ def test_a_folder_that_can_not_be_written_changes_nothing(folder):
 
 
 def test_what_was_not_used_for_the_longest_time_makes_room(folder, monkeypatch):
-    tokenizer = tokenizers.words(TEXTS, 12)
+    tokenizer = tokenizer_training.train_words(TEXTS, 12)
     for max_length in (3, 4, 5):
         token_cache.encode(tokenizer, TEXTS, max_length)
     for age, path in enumerate(sorted(folder.iterdir(), key=lambda path: path.stat().st_size)):

@@ -13,7 +13,7 @@ import tokenizers as library
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kmodels.data import tokenizers
+from kmodels.data import tokenizer_training, tokenizers
 from kmodels.data.tokenizers import Tokenizer
 from kmodels.errors import InputError
 
@@ -79,7 +79,7 @@ def bert(request, tmp_path_factory):
     from transformers import BertTokenizer
 
     lowercase = request.param == "uncased"
-    ours = tokenizers.train_wordpiece(SENTENCES, 250, lowercase)
+    ours = tokenizer_training.train_wordpiece(SENTENCES, 250, lowercase)
     folder = tmp_path_factory.mktemp(request.param)
     (folder / "vocab.txt").write_text("\n".join(ours.vocabulary) + "\n", encoding="utf-8")
     (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": lowercase}))
@@ -99,7 +99,7 @@ def roberta(tmp_path_factory):
     """Ours, and transformers' made from the same vocab.json and merges.txt."""
     from transformers import RobertaTokenizer
 
-    trained = tokenizers.train_byte_level_bpe(SENTENCES, 350)
+    trained = tokenizer_training.train_byte_level_bpe(SENTENCES, 350)
     vocabulary = {token: token_id for token_id, token in enumerate(trained.vocabulary)}
     folder = tmp_path_factory.mktemp("roberta")
     (folder / "vocab.json").write_text(json.dumps(vocabulary))
@@ -114,10 +114,10 @@ def tokenizer(request):
 
 def make(kind, texts=SENTENCES):
     if kind == "words":
-        return tokenizers.words(texts)
+        return tokenizer_training.train_words(texts)
     if kind == "wordpiece":
-        return tokenizers.train_wordpiece(texts, 250)
-    return tokenizers.train_byte_level_bpe(texts, 350)
+        return tokenizer_training.train_wordpiece(texts, 250)
+    return tokenizer_training.train_byte_level_bpe(texts, 350)
 
 
 # Ids worked out by hand
@@ -159,7 +159,7 @@ def test_byte_level_ids_are_those_worked_out_by_hand(text, merges):
 
 
 def test_words_are_numbered_by_falling_count_and_then_by_spelling():
-    tokenizer = tokenizers.words(["b a b", "c B a ,"])
+    tokenizer = tokenizer_training.train_words(["b a b", "c B a ,"])
     assert tokenizer.vocabulary == ["[PAD]", "[UNK]", "b", "a", ",", "c"]
     assert (tokenizer.kind, tokenizer.padding_id, tokenizer.vocabulary_size) == ("words", 0, 6)
     assert rows(tokenizer.encode(["A b, d [PAD]", "", "C"])) == [[3, 2, 4, 1, 1, 1, 1], [], [5]]
@@ -167,8 +167,8 @@ def test_words_are_numbered_by_falling_count_and_then_by_spelling():
 
 def test_rare_and_surplus_words_are_unknown():
     texts = ["b a b", "c B a ,"]
-    assert tokenizers.words(texts, min_count=2).vocabulary == ["[PAD]", "[UNK]", "b", "a"]
-    assert tokenizers.words(texts, vocabulary_size=3).vocabulary == ["[PAD]", "[UNK]", "b"]
+    assert tokenizer_training.train_words(texts, min_count=2).vocabulary == ["[PAD]", "[UNK]", "b", "a"]
+    assert tokenizer_training.train_words(texts, vocabulary_size=3).vocabulary == ["[PAD]", "[UNK]", "b"]
 
 
 # The same ids as other libraries
@@ -243,7 +243,7 @@ def test_wordpiece_equals_keras_hub_on_ascii(tmp_path):
     generator = np.random.default_rng(0)
     noise = [bytes(row).decode("ascii") for row in generator.integers(32, 127, (200, 30), np.uint8)]
     texts = [*filter(str.isascii, SENTENCES), "", "a\tfilm\n", "a" * 100, *noise]
-    made = [tokenizers.train_wordpiece(SENTENCES, 250, lowercase) for lowercase in (True, False)]
+    made = [tokenizer_training.train_wordpiece(SENTENCES, 250, lowercase) for lowercase in (True, False)]
     requests = [
         {"vocabulary": tokenizer.vocabulary, "lowercase": lowercase, "texts": texts}
         for tokenizer, lowercase in zip(made, (True, False), strict=True)
@@ -287,7 +287,7 @@ def run_python(arguments, standard_input, environment, folder):
     ],
 )
 def test_raw_text_and_tokenised_text_give_the_same_words(raw, tokenised):
-    tokenizer = tokenizers.words([tokenised])
+    tokenizer = tokenizer_training.train_words([tokenised])
     assert tokenizer.tokens(raw) == tokenizer.tokens(tokenised)
     assert len(tokenizer.tokens(raw)) == len(tokenised.split())
 
@@ -295,7 +295,7 @@ def test_raw_text_and_tokenised_text_give_the_same_words(raw, tokenised):
 @many
 @given(text=st.one_of(TEXTS, st.text("ant's-.,!0/ \"`()u", max_size=25)))
 def test_words_joined_by_spaces_give_the_same_words(text):
-    tokenizer = tokenizers.words([text])
+    tokenizer = tokenizer_training.train_words([text])
     found = tokenizer.tokens(text)
     assert "[UNK]" not in found
     assert tokenizer.tokens(" ".join(found)) == found
@@ -369,11 +369,11 @@ def test_a_lone_surrogate_counts_as_the_replacement_character(tokenizer):
 TRAIN = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-from kmodels.data import tokenizers
+from kmodels.data import tokenizer_training
 texts = json.load(sys.stdin)
-tokenizers.words(texts).save("words.json")
-tokenizers.train_wordpiece(texts, 250).save("wordpiece.json")
-tokenizers.train_byte_level_bpe(texts, 350).save("byte_level_bpe.json")
+tokenizer_training.train_words(texts).save("words.json")
+tokenizer_training.train_wordpiece(texts, 250).save("wordpiece.json")
+tokenizer_training.train_byte_level_bpe(texts, 350).save("byte_level_bpe.json")
 """
 
 
@@ -404,25 +404,25 @@ def test_trained_vocabularies_start_as_those_of_bert_and_roberta():
 def test_characters_in_fewer_words_are_left_out_and_ties_go_by_spelling():
     special_tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     alphabet = ["a", "b", "f", "##a", "##b", "##f"]
-    assert tokenizers.train_wordpiece(["gfedcba f ff"], 11).vocabulary == special_tokens + alphabet
+    assert tokenizer_training.train_wordpiece(["gfedcba f ff"], 11).vocabulary == special_tokens + alphabet
 
 
 @pytest.mark.parametrize("vocabulary_size", [7, 20, 100, 150])
 def test_trained_wordpiece_keeps_to_its_size(vocabulary_size):
-    trained = tokenizers.train_wordpiece(SENTENCES, vocabulary_size)
+    trained = tokenizer_training.train_wordpiece(SENTENCES, vocabulary_size)
     assert trained.vocabulary_size == len(trained.vocabulary) <= vocabulary_size
     assert trained.vocabulary_size == vocabulary_size or vocabulary_size < 100  # characters come in two forms or one
 
 
 def test_trained_wordpiece_knows_the_frequent_words_and_parts_of_words_of_its_texts():
-    trained = tokenizers.train_wordpiece(SENTENCES, 250)
+    trained = tokenizer_training.train_wordpiece(SENTENCES, 250)
     assert {"film", "heroes", "##less"} <= set(trained.vocabulary)
     assert "[UNK]" not in [token for text in SENTENCES for token in trained.tokens(text)]
 
 
 @pytest.mark.parametrize("vocabulary_size", [261, 350])
 def test_trained_byte_level_bpe_keeps_to_its_size(vocabulary_size):
-    trained = tokenizers.train_byte_level_bpe(SENTENCES, vocabulary_size)
+    trained = tokenizer_training.train_byte_level_bpe(SENTENCES, vocabulary_size)
     assert trained.vocabulary_size == vocabulary_size == 261 + len(trained.merges)
 
 
@@ -439,7 +439,11 @@ BYTES = make("byte_level_bpe")
 
 @pytest.mark.parametrize(
     ("function", "minimum"),
-    [(tokenizers.words, 3), (tokenizers.train_wordpiece, 7), (tokenizers.train_byte_level_bpe, 261)],
+    [
+        (tokenizer_training.train_words, 3),
+        (tokenizer_training.train_wordpiece, 7),
+        (tokenizer_training.train_byte_level_bpe, 261),
+    ],
 )
 def test_a_vocabulary_without_room_is_refused(function, minimum):
     function(SENTENCES, minimum)
@@ -533,7 +537,7 @@ def test_a_tokenizer_of_another_kind_is_refused(tmp_path):
 
 
 def test_a_vocabulary_with_gaps_or_without_special_tokens_is_refused(tmp_path):
-    words = saved(tmp_path, tokenizers.words(["a b"]))
+    words = saved(tmp_path, tokenizer_training.train_words(["a b"]))
     for vocabulary, reason in (
         ({"[PAD]": 0, "[UNK]": 1, "a": 3}, "no token has the id 2"),
         ({"[UNK]": 0, "a": 1}, r"must hold \[PAD\]"),

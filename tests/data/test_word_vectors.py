@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kmodels.data import tokenizers, word_vectors
+from kmodels.data import tokenizer_training, tokenizers, word_vectors
 from kmodels.errors import InputError
 
 GLOVE = "the 1 2 3\nfilm 4 5 6\nFilm 0 0 0\n. . . 7 8 9\nParis 1 1 1\nrare 2 2 2\n"
@@ -70,7 +70,7 @@ def test_a_word_gets_the_mean_of_its_pieces():
 
 
 def test_a_word_inside_a_sentence_has_the_pieces_it_has_there():
-    bpe = tokenizers.train_byte_level_bpe(["the good film and the good cast"] * 20, 300)
+    bpe = tokenizer_training.train_byte_level_bpe(["the good film and the good cast"] * 20, 300)
     table = np.arange(bpe.vocabulary_size, dtype=np.float32)[:, None].repeat(2, axis=1)
     found = word_vectors.from_tokens(bpe, table, {"good"}, 9)
     assert found.vectors[0, 0] == bpe.vocabulary.index("Ġgood")
@@ -93,7 +93,7 @@ def test_the_table_has_one_scale_whatever_the_vectors_have():
 
 
 def test_words_that_join_a_vocabulary_keep_its_ids():
-    known = tokenizers.words(["the film was good"])
+    known = tokenizer_training.train_words(["the film was good"])
     more = known.with_words(["good", "cast"])
     assert more.vocabulary == [*known.vocabulary, "cast"]
     assert more.tokens("The good cast slept") == ["the", "good", "cast", "[UNK]"]

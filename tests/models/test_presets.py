@@ -11,7 +11,7 @@ import pytest
 
 from kmodels.architectures import SCRATCH_SIZES
 from kmodels.config import RunConfig
-from kmodels.data import tokenizers
+from kmodels.data import tokenizer_training
 from kmodels.errors import InputError
 
 pytestmark = pytest.mark.backend
@@ -68,9 +68,9 @@ def presets(chosen_backend):
 def trained():
     """A tokenizer of each kind, to take vocabularies from."""
     return {
-        "bert": tokenizers.train_wordpiece(SENTENCES, 150),
-        "cased": tokenizers.train_wordpiece(SENTENCES, 150, lowercase=False),
-        "roberta": tokenizers.train_byte_level_bpe(SENTENCES, 290),
+        "bert": tokenizer_training.train_wordpiece(SENTENCES, 150),
+        "cased": tokenizer_training.train_wordpiece(SENTENCES, 150, lowercase=False),
+        "roberta": tokenizer_training.train_byte_level_bpe(SENTENCES, 290),
     }
 
 

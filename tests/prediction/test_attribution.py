@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kmodels.data import tokenizers
+from kmodels.data import tokenizer_training
 from kmodels.prediction import attribution
 
 TEXTS = [
@@ -14,9 +14,9 @@ TEXTS = [
     "très drôle, naïve 中文 😀👍🏽",
 ]
 TOKENIZERS = [
-    tokenizers.words(TEXTS),
-    tokenizers.train_wordpiece(TEXTS, 80),
-    tokenizers.train_byte_level_bpe(TEXTS, 300),
+    tokenizer_training.train_words(TEXTS),
+    tokenizer_training.train_wordpiece(TEXTS, 80),
+    tokenizer_training.train_byte_level_bpe(TEXTS, 300),
 ]
 each_tokenizer = pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=lambda tokenizer: tokenizer.kind)
 WEIGHTS = {"good": 2.0, "fine": 1.0, "dull": -3.0}

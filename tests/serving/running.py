@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from kmodels.config import RunConfig
-from kmodels.data import tokenizers
+from kmodels.data import tokenizer_training
 from kmodels.serving import server
 from kmodels.serving.app import Application
 from kmodels.serving.limits import Limits
@@ -31,7 +31,7 @@ class Counting:
 
     def __init__(self, label_names=("negative", "positive"), seconds=0.0):
         self.label_names = label_names
-        self.tokenizer = tokenizers.words(SENTENCES)
+        self.tokenizer = tokenizer_training.train_words(SENTENCES)
         self.config = RunConfig(model="textcnn", max_length=64).resolved("jax")
         self.calls = []
         self.threads = set()
