@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from kmodels import cli, commandline
-from kmodels.commands import report
+from kmodels.commands import compare, report
 from kmodels.comparison import grid, runner
+from kmodels.comparison.runner import Outcome
 from tests.reviews import tiny_settings, write_review_files
 
 ROOT = Path(__file__).parent.parent
@@ -118,6 +119,28 @@ def test_compare_takes_settings_that_only_its_models_have(capsys, monkeypatch, t
     assert sorted(cell.config.model for cell in made) == sorted(models.split(","))
     for cell in made:
         assert set(flags) <= set(cell.config.to_flags())
+
+
+def test_the_time_left_is_that_of_runs_alike(capsys, tmp_path):
+    cells = grid.cells(["textcnn", "bilstm"], ["jax", "torch"], [1, 2], tmp_path, {})
+    by_name = {cell.name: cell for cell in cells}
+    done = tmp_path / "bilstm-torch-seed-1"
+    done.mkdir()
+    (done / "metrics.json").write_text("{}")
+    progress = compare._Progress(cells, jobs=2)
+    ended = [
+        ("bilstm-torch-seed-1", "finished", 1, ""),  # made before, so nobody knows yet
+        ("textcnn-jax-seed-1", "failed", 9, ""),
+        ("textcnn-jax-seed-2", "finished", 100, "0:04:10"),  # five more of 100 s, two at a time
+        ("bilstm-jax-seed-1", "finished", 1000, "0:18:20"),  # textcnn 2 × 100, bilstm 2 × 1000
+        ("bilstm-torch-seed-2", "finished", 500, "0:10:00"),  # textcnn 2 × 100, bilstm on jax 1000
+    ]
+    for name, status, seconds, left in ended:
+        config = by_name[name].config
+        error = "no" if status == "failed" else None
+        progress.tell(Outcome(name, config.model, config.backend, config.seed, 0, status, error, "", seconds))
+        end = f"; about {left} left" if left else f"{name} {status}" + (": no" if error else " before")
+        assert capsys.readouterr().err.endswith(f"{end}\n")
 
 
 def test_a_grid_is_trained_reported_and_not_trained_again(tmp_path):

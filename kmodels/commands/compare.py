@@ -1,10 +1,9 @@
 """kmodels compare: a grid of runs, one process each, and a report."""
 
 import sys
-import time
 from datetime import timedelta
 
-from kmodels import backend, commandline
+from kmodels import backend, commandline, records
 from kmodels.commands import report
 from kmodels.comparison import grid, runner
 from kmodels.config import BACKENDS
@@ -51,7 +50,7 @@ def run(arguments):
         _shared_settings(given),
         own.order_seed,
     )
-    outcomes = runner.run(cells, folder, own.jobs, _Progress(len(cells)).tell, cluster)
+    outcomes = runner.run(cells, folder, own.jobs, _Progress(cells, own.jobs).tell, cluster)
     command = " ".join(["kmodels compare", *arguments])
     texts = report.sentences(cells[0].config) if own.texts else None
     report.write_report(folder, own.title or None, command, texts)
@@ -77,20 +76,37 @@ def _whole(text):
 
 
 class _Progress:
-    """A line for each run that ended, with the time that is left if the rest takes as long."""
+    """A line for each run that ended, with the time that is left: as long as runs like the rest have taken so far."""
 
-    def __init__(self, num_runs):
-        self.num_runs = num_runs
-        self.start = time.monotonic()
-        self.ended = 0
+    def __init__(self, cells, jobs):
+        self.left = {cell.name: (cell.config.model, cell.config.backend) for cell in cells}
+        self.num_runs = len(cells)
+        self.jobs = jobs
+        self.before = {cell.name for cell in cells if (cell.folder / records.METRICS).is_file()}
+        self.made = []
 
     def tell(self, outcome):
-        self.ended += 1
-        left = (time.monotonic() - self.start) / self.ended * (self.num_runs - self.ended)
-        what = f": {outcome.error}" if outcome.error else f" in {outcome.seconds:.0f} s"
+        del self.left[outcome.name]
+        if outcome.name in self.before:
+            what = f"{outcome.status} before"
+        else:
+            self.made.append(outcome)
+            what = f"{outcome.status}{f': {outcome.error}' if outcome.error else f' in {outcome.seconds:.0f} s'}"
         print(
-            f"{self.ended} of {self.num_runs}, {outcome.name} {outcome.status}{what}; "
-            f"about {timedelta(seconds=round(left))} left",
+            f"{self.num_runs - len(self.left)} of {self.num_runs}, {outcome.name} {what}{self._time_left()}",
             file=sys.stderr,
             flush=True,
         )
+
+    def _time_left(self):
+        seconds = [self._expected(*kind) for name, kind in self.left.items() if name not in self.before]
+        if not seconds or None in seconds:
+            return ""
+        return f"; about {timedelta(seconds=round(sum(seconds) / min(self.jobs, len(seconds))))} left"
+
+    def _expected(self, model, backend):
+        """Seconds that a run of these takes: those of its model on its backend, else of its model, else of any."""
+        finished = [made for made in self.made if made.status == runner.FINISHED]
+        of_model = [made for made in finished if made.model == model]
+        alike = [made for made in of_model if made.backend == backend] or of_model or finished
+        return sum(made.seconds for made in alike) / len(alike) if alike else None
