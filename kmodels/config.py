@@ -98,7 +98,8 @@ class RunConfig:
     num_buckets: int | None = setting(
         None,
         "Data",
-        "most different lengths of batches, each a shape that jax compiles; default: one for every 20 steps, up to 10",
+        "most different lengths of batches; default: 64 on torch; elsewhere, where each is compiled, one for every 20 "
+        "steps, up to 12",
         least=1,
         most=64,
     )

@@ -61,7 +61,7 @@ def load_dataset(config):
     )
 
 
-def build(config, dataset, checkpoint=None, rank=0):
+def build(config, dataset, checkpoint=None, rank=0, each_is_compiled=True):
     """(Corpus, Pretrained): sentences to token ids, and what was trained before on tokens with these ids.
 
     Args:
@@ -69,6 +69,7 @@ def build(config, dataset, checkpoint=None, rank=0):
         dataset: kmodels.data.datasets.Dataset.
         checkpoint: kmodels.checkpoints.Checkpoint of a run that goes on, whose tokenizer and encoder are then taken.
         rank: of this process among the run's workers.
+        each_is_compiled: as of `kmodels.data.batching.default_num_buckets`.
 
     Raises:
         InputError: the preset can't be read, or the run's folder describes another encoder than its checkpoint holds.
@@ -78,7 +79,8 @@ def build(config, dataset, checkpoint=None, rank=0):
     tokenizer, pretrained = _known_tokens(config, checkpoint) if checkpoint else _new_tokens(config, texts)
     training = token_cache.encode(tokenizer, texts, config.max_length)
     validation = token_cache.encode(tokenizer, dataset.validation.texts, config.max_length)
-    num_buckets = config.num_buckets or default_num_buckets(-(-len(texts) // config.batch_size))
+    num_steps = -(-len(texts) // config.batch_size)
+    num_buckets = config.num_buckets or default_num_buckets(num_steps, each_is_compiled)
     buckets = bucket_lengths(np.concatenate([training.lengths, validation.lengths]), num_buckets)
     shared = {"buckets": buckets, "batch_size": config.batch_size, "padding_id": tokenizer.padding_id}
     shared |= {"rank": rank, "num_workers": config.workers}

@@ -126,7 +126,7 @@ def _run(found, dataset, checkpoint, group, callbacks, held):
     if config.precision == "auto":
         config = replace(config, precision=framework.precision(config.architecture.is_encoder))
     keras.config.set_dtype_policy(config.precision)
-    texts, pretrained = corpus.build(config, dataset, checkpoint, group.rank)
+    texts, pretrained = corpus.build(config, dataset, checkpoint, group.rank, framework.COMPILES_EACH_SHAPE)
     config = replace(config, num_buckets=config.num_buckets or len(texts.training.buckets))
     if pretrained.word_vectors is not None:
         config = replace(config, embedding_dim=pretrained.word_vectors.shape[1])

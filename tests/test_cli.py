@@ -97,8 +97,8 @@ def test_what_is_given_to_compare_holds_even_if_it_is_trains_default(capsys, mon
     cli.main(["kmodels", "compare", f"--output_dir={tmp_path}"])
     cli.main(["kmodels", "compare", f"--output_dir={tmp_path}", "--precision=auto", "--save_predictions=false"])
     assert shared == [
-        {"precision": "float32", "save_predictions": True, "measure_peak": True},
-        {"precision": "auto", "save_predictions": False, "measure_peak": True},
+        {"precision": "float32", "num_buckets": 12, "save_predictions": True, "measure_peak": True},
+        {"precision": "auto", "num_buckets": 12, "save_predictions": False, "measure_peak": True},
     ]
 
 

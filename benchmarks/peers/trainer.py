@@ -38,6 +38,7 @@ def main():
             per_device_train_batch_size=arguments.batch_size,
             per_device_eval_batch_size=128,
             learning_rate=arguments.learning_rate,
+            use_cpu=not torch.cuda.is_available(),
             bf16=arguments.precision == "bfloat16",
             optim="adamw_torch_fused",
             train_sampling_strategy="group_by_length",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
+from keras.src.backend.torch import random as keras_random
 from torch import distributed
 
 from kmodels.backends import DeviceMemory, cpu, is_table
@@ -22,6 +23,47 @@ def configure(deterministic=False):
     """
     torch.set_float32_matmul_precision("highest")
     torch.use_deterministic_algorithms(deterministic)
+    keras_random.dropout = _dropout
+
+
+_CHOICES = 2**16  # of a 16-bit number, which decides about an element
+_keras_dropout = keras_random.dropout
+
+
+def _dropout(inputs, rate, noise_shape=None, seed=None):
+    """Keras's dropout; on a CPU each random number of 64 bits decides about four elements.
+
+    PyTorch draws one for each, in one thread (on processors that are not Intel's): a seventh of an encoder's step. The
+    rate is that asked for to 1 / 131,072, and what stays is scaled by just that.
+
+    Args:
+        inputs: torch.Tensor, float.
+        rate, noise_shape, seed: as keras.random.dropout has them.
+    """
+    dropped = round(rate * _CHOICES)
+    if inputs.device.type != "cpu" or noise_shape is not None or not 0 < dropped < _CHOICES:
+        return _keras_dropout(inputs, rate, noise_shape, seed)
+    is_seeded = seed is not None and getattr(seed, "_initial_seed", seed) is not None
+    generator = keras_random.torch_seed_generator(seed) if is_seeded else None
+    return _Dropout.apply(inputs, dropped, generator)
+
+
+class _Dropout(torch.autograd.Function):
+    """Elements times 0 or a scale, the same in the gradient."""
+
+    @staticmethod
+    def forward(ctx, inputs, dropped, generator):
+        size = inputs.numel()
+        numbers = torch.empty(-(-size // 4), dtype=torch.int64).random_(-(2**63), None, generator=generator)
+        stays = numbers.view(torch.int16)[:size].view(inputs.shape) >= dropped - _CHOICES // 2
+        scale = stays.to(inputs.dtype).mul_(_CHOICES / (_CHOICES - dropped))
+        ctx.save_for_backward(scale)
+        return inputs * scale
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (scale,) = ctx.saved_tensors
+        return gradient * scale, None, None
 
 
 # Each worker computes its own part of a batch; gradients are averaged (`optimizer_class`).
@@ -151,14 +193,18 @@ def predict_function(model):
 def optimizer_class(kind: Any):
     """Keras's Adam or AdamW with PyTorch's fused kernel for the update, on a CPU.
 
-    Keras's own takes eight passes over every weight; the fused kernel takes one. The moments stay in Keras's variables,
-    so a checkpoint is the same on every backend. On a GPU Keras's own is kept: the kernel wants the step's number,
-    and reading it would stop the device.
+    On a GPU Keras's own is kept: the kernel wants the step's number, and reading it would stop the device.
     """
-    if distributed.is_initialized():
-        kind = _with_averaged_gradients(kind)
-    if torch.cuda.is_available():
-        return kind
+    if not torch.cuda.is_available():
+        kind = _fused(kind)
+    return _with_averaged_gradients(kind) if distributed.is_initialized() else kind
+
+
+def _fused(kind: Any):
+    """An optimizer whose decay, clipping by the global norm and update are one pass over every weight.
+
+    Keras's own takes a dozen. The moments stay in Keras's variables, so a checkpoint is the same on every backend.
+    """
 
     class Fused(kind):
         def build(self, variables):
@@ -167,29 +213,49 @@ def optimizer_class(kind: Any):
                 variable.value.data = variable.value.data.contiguous()
             super().build(variables)
 
+        def _clip_gradients(self, grads):
+            """Finds by what the kernel has to divide."""
+            self._divisor = None
+            if self.global_clipnorm:
+                norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+                self._divisor = torch.clamp(norm / self.global_clipnorm, min=1.0)  # of what is no number: no number
+            return grads
+
         def _apply_weight_decay(self, variables):
-            if any(map(self._use_weight_decay, variables)):  # PyTorch refuses an empty list
-                super()._apply_weight_decay(variables)
+            """The kernel does it."""
 
         def _backend_update_step(self, grads, trainable_variables, learning_rate):
-            places = [self._get_variable_index(variable) for variable in trainable_variables]
+            decay = self.weight_decay or 0.0
+            decays = [decay if decay and self._use_weight_decay(variable) else 0.0 for variable in trainable_variables]
+            for each in set(decays):
+                chosen = [number for number, value in enumerate(decays) if value == each]
+                self._update(
+                    [grads[number].contiguous() for number in chosen],
+                    [trainable_variables[number] for number in chosen],
+                    float(learning_rate),
+                    each,
+                )
+
+        def _update(self, grads, variables, learning_rate, weight_decay):
+            places = [self._get_variable_index(variable) for variable in variables]
             step = int(self.iterations) + 1
             with torch.no_grad():
                 torch._fused_adamw_(
-                    [variable.value for variable in trainable_variables],
-                    [gradient.contiguous() for gradient in grads],
+                    [variable.value for variable in variables],
+                    grads,
                     [self._momentums[place].value for place in places],
                     [self._velocities[place].value for place in places],
                     [],
                     [torch.tensor(float(step)) for _ in places],
-                    lr=float(learning_rate),
+                    lr=learning_rate,
                     beta1=self.beta_1,
                     beta2=self.beta_2,
-                    weight_decay=0.0,  # Keras has done it, where it is not excluded
+                    weight_decay=weight_decay,
                     # Keras adds epsilon before the second moment is corrected for its start, PyTorch after.
                     eps=self.epsilon / (1 - self.beta_2**step) ** 0.5,
                     amsgrad=False,
                     maximize=False,
+                    grad_scale=self._divisor,
                 )
 
     return Fused

@@ -7,6 +7,7 @@ from kmodels import backend, commandline, records
 from kmodels.commands import report
 from kmodels.comparison import grid, runner
 from kmodels.config import BACKENDS
+from kmodels.data.batching import MOST_COMPILED
 from kmodels.errors import InputError, Interrupted
 
 HELP = """\
@@ -15,7 +16,7 @@ Trains every model on every backend with every seed, one fresh process after ano
     kmodels compare --models=textcnn,bilstm --backends=jax,tensorflow,torch --seeds=1,2,3 --output_dir=FOLDER
 
 A finished run is not made again, an unfinished one goes on, a failed one does not stop the others. Every setting of
-`kmodels train` may be given for all runs; --precision is float32 unless it is given.
+`kmodels train` may be given for all runs; --precision is float32 and --num_buckets 12 unless they are given.
 
   --models=NAME,NAME,…    which classifiers (default: textcnn,bilstm)
   --backends=NAME,…       which backends (default: all that are installed)
@@ -65,7 +66,8 @@ def _shared_settings(given):
     for name, flag in (("model", "models"), ("backend", "backends"), ("seed", "seeds")):
         if name in given:
             raise InputError(f"compare takes --{flag}, not --{name}")
-    return {"precision": "float32", "save_predictions": True, "measure_peak": True} | given
+    fair = {"precision": "float32", "num_buckets": MOST_COMPILED}  # what backends have defaults of their own for
+    return fair | {"save_predictions": True, "measure_peak": True} | given
 
 
 def _whole(text):

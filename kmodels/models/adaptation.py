@@ -1,7 +1,23 @@
-"""Training less than the whole encoder: frozen layers, and low-rank updates."""
+"""How an encoder is trained: its tables in float32, lower layers frozen, low-rank updates."""
+
+import keras
 
 from kmodels.errors import InputError
 from kmodels.layers.initializers import GlorotUniform
+
+
+def look_up_in_float32(backbone):
+    """Has tables looked up before their vectors get the compute type of mixed precision.
+
+    Keras casts the table first, all of its rows in every step, and on the way back the gradient of all of them. Half of
+    a small encoder is its table.
+
+    Args:
+        backbone: KerasHub encoder.
+    """
+    for layer in backbone.layers:
+        if isinstance(layer, keras.layers.Embedding):
+            layer.dtype_policy = "float32"
 
 
 def freeze(backbone, num_layers):

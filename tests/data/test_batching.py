@@ -187,3 +187,4 @@ def test_assemble_gives_the_types_that_models_take():
 
 def test_small_data_gets_few_shapes_and_large_data_ten():
     assert [default_num_buckets(steps) for steps in (1, 63, 200, 2105)] == [1, 3, 10, 12]
+    assert default_num_buckets(1, each_is_compiled=False) >= 60  # every length of SST-2

@@ -764,6 +764,31 @@ def test_freeze_keeps_the_embeddings_and_the_lowest_layers_and_nothing_else(kind
 
 
 @pytest.mark.parametrize("kind", READS)
+def test_in_mixed_precision_vectors_are_looked_up_in_float32_and_the_rest_is_not(kind, presets):
+    import keras
+
+    from kmodels.models.adaptation import look_up_in_float32
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        backbone = tiny_backbone(kind)
+    finally:
+        keras.config.set_dtype_policy(before)
+    expected = outputs(backbone)
+    look_up_in_float32(backbone)
+    for layer in backbone.layers:
+        if layer.name.startswith(("token_embedding", "segment_embedding")):
+            vectors = layer(np.array([[1, 0, 1]], "int32"))
+            assert keras.backend.standardize_dtype(vectors.dtype) == "float32"
+            table = keras.ops.convert_to_numpy(layer.embeddings)
+            np.testing.assert_array_equal(keras.ops.convert_to_numpy(vectors)[0], table[[1, 0, 1]])
+    for found, other in zip(outputs(backbone), expected):
+        assert found.dtype == other.dtype
+        np.testing.assert_allclose(found.astype("float32"), other.astype("float32"), atol=0.1)
+
+
+@pytest.mark.parametrize("kind", READS)
 def test_low_rank_updates_are_all_that_trains_and_change_nothing_at_first(kind, presets):
     from kmodels.models.adaptation import add_lora
 
