@@ -44,8 +44,13 @@ def _dropout(inputs, rate, noise_shape=None, seed=None):
     if inputs.device.type != "cpu" or noise_shape is not None or not 0 < dropped < _CHOICES:
         return _keras_dropout(inputs, rate, noise_shape, seed)
     is_seeded = seed is not None and getattr(seed, "_initial_seed", seed) is not None
-    generator = keras_random.torch_seed_generator(seed) if is_seeded else None
-    return _Dropout.apply(inputs, dropped, generator)
+    return _Dropout.apply(inputs, dropped, _generator(seed) if is_seeded else None)
+
+
+def _generator(seed):
+    """A generator for the next call with this seed. Keras adds seed and number of the call: 7 and 1 are as 8 and 0."""
+    numbers = [number % 2**32 for number in keras_random.draw_seed(seed).tolist()]
+    return torch.Generator().manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
 
 
 class _Dropout(torch.autograd.Function):
