@@ -30,8 +30,7 @@ _keras_dropout = keras_random.dropout
 def _dropout(inputs, rate, noise_shape=None, seed=None):
     """Keras's dropout; an element is dropped by a hash of its number and two random numbers of the call.
 
-    JAX's own generator, which is made for more than coin tosses, takes eight times as long on a CPU: a seventh of an
-    encoder's step.
+    JAX's own generator, which is made for more than coin tosses, takes seven times as long on a CPU.
 
     Args:
         inputs: jax.Array, float.
