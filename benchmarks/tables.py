@@ -173,6 +173,19 @@ def prediction_memory():
         yield f"{row['lines']:,}", f"{row['seconds']:,.0f}", f"{row['peak_MiB']:,.0f}", *resident
 
 
+def same_everywhere():
+    """A row for each backend and format of results/same_everywhere.json, a column for each run."""
+    rows = read("same_everywhere.json")["rows"]
+    runs = {(row["model"], row["trained_on"]): {} for row in rows}
+    for row in rows:
+        difference, others = row["largest_difference"], row["other_labels"]
+        runs[row["model"], row["trained_on"]][row["where"]] = f"{difference:.1e}, {others} of {row['sentences']}"
+    _, *places = dict.fromkeys(row["where"] for row in rows)
+    yield "", *(f"`{model}`, trained on {backend}" for model, backend in runs)
+    for place in places:
+        yield place, *(found[place] for found in runs.values())
+
+
 def serving():
     """A row for each kind of load of results/serve.json."""
     yield (
@@ -204,7 +217,7 @@ def speed_sides():
     """A row for each side of the turns in results/speed.json that train: medians."""
     yield "work", "side", "s an epoch", "sentences/s, steady", "s to the first step", "peak MiB", "dev accuracy"
     found = read("speed.json")
-    for part in ("words", "encoder", "peak"):
+    for part in (name for name in ("words", "encoder", "peak") if name in found):
         turns = found[part]["turns"]
         for name in turns[0]:
             seconds, steady, first, peak = (
@@ -231,6 +244,7 @@ TABLES = {
     "deterministic cost": deterministic_cost,
     "expected scaling": expected_scaling,
     "prediction": prediction,
+    "same everywhere": same_everywhere,
     "serving": serving,
     "speed aims": speed_aims,
     "speed sides": speed_sides,
@@ -257,7 +271,7 @@ def documents():
     """The files that hold tables."""
     return [
         ROOT / "README.md",
-        *(ROOT / "docs" / name for name in ("performance.md", "reliability.md", "scaling.md")),
+        *(ROOT / "docs" / name for name in ("export.md", "performance.md", "reliability.md", "scaling.md")),
         RESULTS / "README.md",
     ]
 

@@ -98,8 +98,8 @@ class RunConfig:
     num_buckets: int | None = setting(
         None,
         "Data",
-        "most different lengths of batches; default: 64 on torch; elsewhere, where each is compiled, one for every 20 "
-        "steps, up to 12",
+        "most different lengths of batches; default: where each is compiled, as by jax, one for every 20 steps, up to "
+        "12; else 64",
         least=1,
         most=64,
     )

@@ -161,8 +161,8 @@ def feed(batches, num_steps):
     return dataset.apply(tf.data.experimental.assert_cardinality(num_steps)).prefetch(4)
 
 
-# A graph takes any shape: none is compiled.
-COMPILES_EACH_SHAPE = False
+# One graph serves every shape; but on a GPU Keras has XLA compile the training step, for each shape.
+COMPILES_EACH_SHAPE = bool(tf.config.list_physical_devices("GPU"))
 
 
 def predict_function(model):
@@ -184,7 +184,7 @@ def predict_function(model):
 
 
 def optimizer_class(kind: Any):
-    """Keras's Adam or AdamW, told each gradient as a dense tensor; on a CPU with TensorFlow's own kernel for the update.
+    """Keras's Adam or AdamW, told each gradient as a dense tensor; on a CPU with TensorFlow's kernel for the update.
 
     The gradient of a looked-up table comes as rows, one for each time a word occurs. Keras 3.15 takes their squares and
     their norm before it adds up the rows of one word: a wrong second moment wherever a batch repeats a word.
