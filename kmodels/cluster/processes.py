@@ -69,6 +69,8 @@ def _wait(process, should_stop):
             told = True
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
+    if told and process.returncode == -signal.SIGTERM:  # it had saved with the others, and was at its end
+        return launch.STOPPED[0]
     return process.returncode
 
 

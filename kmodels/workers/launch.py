@@ -126,7 +126,7 @@ def _how_telling(worker, first):
 
 def _raise(failed, stop, folder):
     """Raises what a failed worker ended with."""
-    if stop.received and failed.status in STOPPED:
+    if stop.received and failed.status in (*STOPPED, -signal.SIGTERM):  # the signal may come when all is saved
         where = (_reason(failed) or "").partition(" goes on from ")[2]
         raise Interrupted(stop.received, where or "its last checkpoint")
     who = f"worker {failed.rank}: " if failed.rank else ""
