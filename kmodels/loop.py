@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kmodels import backends, checkpoints, records
 from kmodels.callbacks import BestEpoch, PeakMemory
-from kmodels.callbacks.checkpointing import RandomStates, RestoreCheckpoint, SaveCheckpoints
+from kmodels.callbacks.checkpointing import RandomStates, RestoreCheckpoint, SaveCheckpoints, own_part
 from kmodels.callbacks.dispatch import StepCallbacks
 from kmodels.callbacks.finite import FirstNonFiniteStep, StopIfNotFinite
 from kmodels.callbacks.history import HistoryFile
@@ -77,13 +77,14 @@ def fit(model, config, corpus, folder, facts, group, callbacks=(), checkpoint=No
     together = Together(group)
     instruments = Instruments.of(config, corpus.training, folder if group.is_first else None, place)
     told, parts = _told(config, instruments, callbacks, folder if group.is_first else None)
-    told.insert(0, RandomStates(config.seed, checkpoint, group.rank))
+    own = own_part(checkpoint, group) if checkpoint and together.has_parts else None
+    told.insert(0, RandomStates(config.seed, checkpoint, group.rank, own))
     # Keras would make moments and sums in the first step: too late for a checkpoint to be put back, and on TensorFlow
     # the step would be traced twice.
     model.optimizer.build(model.trainable_variables)
     model._symbolic_build(data_batch=next(corpus.validation.iterate()))
     if checkpoint:
-        told.insert(0, RestoreCheckpoint(checkpoint, model, parts, group.rank if together.has_parts else 0))
+        told.insert(0, RestoreCheckpoint(checkpoint, model, parts, group.rank if together.has_parts else 0, own))
         instruments.history.note_switch(checkpoint.state["backend"], checkpoint.step)
     with contextlib.ExitStack() as opened:
         writer = opened.enter_context(contextlib.closing(checkpoints.Writer(folder))) if group.is_first else None

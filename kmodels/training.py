@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kmodels import backend, backends, checkpoints, corpus, locks, records, run_folder
 from kmodels.config import RunConfig
-from kmodels.errors import InputError
+from kmodels.errors import InputError, Interrupted
 from kmodels.workers import group as groups
 from kmodels.workers import launch, meeting
 from kmodels.workers.group import ALONE
@@ -146,14 +146,26 @@ def _run(found, dataset, checkpoint, group, callbacks, held):
             held.enter_context(locks.hold(folder))
         run_folder.begin(folder, config, environment, description, texts.tokenizer)
     ended = checkpoint is not None and checkpoint.state["ended"] and not found.longer
-    metrics = loop.fit(model, config, texts, folder, facts, group, callbacks, checkpoint, ended)
-    if group.size > 1:
-        framework.leave()
+    with _left_together(group, framework):
+        metrics = loop.fit(model, config, texts, folder, facts, group, callbacks, checkpoint, ended)
     if not group.is_first:
         return None
     metrics |= _after_training(model, config, texts, folder, metrics)
     records.write_json(folder / records.METRICS, metrics)
     return records.read(folder)
+
+
+@contextlib.contextmanager
+def _left_together(group, framework):
+    """Leaves the group where all workers end: after the last epoch, or where a signal stopped them all."""
+    try:
+        yield
+    except Interrupted:
+        if group.size > 1:
+            framework.leave()
+        raise
+    if group.size > 1:
+        framework.leave()
 
 
 def _after_training(model, config, texts, folder, metrics):

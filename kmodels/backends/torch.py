@@ -1,5 +1,6 @@
 """kmodels on PyTorch."""
 
+import atexit
 import contextlib
 import os
 from datetime import timedelta
@@ -96,6 +97,8 @@ def join(group, met, seconds):
         world_size=group.size,
         timeout=timedelta(seconds=seconds),
     )
+    # Gloo's threads would abort a process that ends for an error and leaves them running.
+    atexit.register(leave)
 
 
 def _interface_of(host):
@@ -108,6 +111,7 @@ def _interface_of(host):
 
 def leave():
     """Makes this process one that works alone again; all workers must."""
+    atexit.unregister(leave)
     distributed.destroy_process_group()
 
 

@@ -70,11 +70,14 @@ class SaveCheckpoints(keras.callbacks.Callback):
     def _save(self, epoch, step, stop):
         arrays = run_arrays(self.model)
         sums = {name: variable for name, variable in arrays.items() if name.startswith(SUMS)}
+        state = self._state()
         if self.together.has_parts:
+            own = {"sums": [np.asarray(variable).tolist() for variable in sums.values()], "random": state["random"]}
+            state["workers"] = self.together.gathered(own) if step else []
             arrays |= dict(zip(sums, self.together.sums(sums.values())))
         if self.writer:
             best_weights = None if self.best.epoch is None else self.best.filepath
-            self.writer.write(epoch, step, arrays, self._state(), best_weights)
+            self.writer.write(epoch, step, arrays, state, best_weights)
         self._last_save = time.monotonic()
         if stop:
             if self.writer:
@@ -92,6 +95,12 @@ class SaveCheckpoints(keras.callbacks.Callback):
         }
 
 
+def own_part(checkpoint, group):
+    """What a checkpoint keeps of one worker alone, its sums and generators; None if another number of them wrote it."""
+    workers = checkpoint.state.get("workers", [])
+    return workers[group.rank] if len(workers) == group.size else None
+
+
 class RestoreCheckpoint(keras.callbacks.Callback):
     """Puts a checkpoint's state back. It comes first in the list of callbacks.
 
@@ -101,17 +110,21 @@ class RestoreCheckpoint(keras.callbacks.Callback):
         checkpoint: kmodels.checkpoints.Checkpoint.
         model: the compiled model, all its variables made.
         parts: {name: callback with `get_state` and `set_state`}.
-        rank: of this process among workers that each add up their own part; the first one goes on from all sums.
+        rank: of this process among workers that each add up their own part.
+        own: what `own_part` gave; without it, the first worker goes on from all sums, the others from 0.
     """
 
-    def __init__(self, checkpoint, model, parts, rank=0):
+    def __init__(self, checkpoint, model, parts, rank=0, own=None):
         super().__init__()
         self.checkpoint = checkpoint
-        self._sums = []
+        self._sums: list[tuple[keras.Variable, np.ndarray]] = []
         variables = run_arrays(model)
         for name, array in checkpoint.read(variables).items():
             if name.startswith(SUMS):
-                array = array * 0 if rank and array.dtype.kind == "f" else array
+                if own:
+                    array = np.array(own["sums"][len(self._sums)], array.dtype)
+                elif rank and array.dtype.kind == "f":
+                    array = array * 0
                 self._sums.append((variables[name], array))
             else:
                 variables[name].assign(array.astype(variables[name].dtype))
@@ -135,13 +148,17 @@ class RandomStates(keras.callbacks.Callback):
         seed: the run's.
         checkpoint: kmodels.checkpoints.Checkpoint that the run goes on from; None for a new run.
         rank: of this process among the run's workers.
+        own: what `own_part` gave; without it, the first worker takes the checkpoint's states, the others new ones.
     """
 
-    def __init__(self, seed, checkpoint=None, rank=0):
+    def __init__(self, seed, checkpoint=None, rank=0, own=None):
         super().__init__()
         self.seed = seed
-        self.checkpoint = checkpoint
         self.rank = rank
+        if own:
+            self.states = own["random"]
+        else:
+            self.states = checkpoint.state["random"] if checkpoint and not rank else None
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
@@ -151,8 +168,8 @@ class RandomStates(keras.callbacks.Callback):
         if not self._is_first_batch:
             return
         self._is_first_batch = False
-        if batch > 0:
-            _set_random_state(self.checkpoint.state["random"])
+        if batch > 0 and self.states:
+            _set_random_state(self.states)
         else:
             numbers = np.random.Philox(key=[self.seed, self._epoch + (self.rank << 32)])
             keras.utils.set_random_seed(int(numbers.random_raw()) % 2**31)

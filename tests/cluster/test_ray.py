@@ -75,10 +75,7 @@ def test_workers_are_placed_again_after_one_is_killed_and_the_run_goes_on(addres
     finally:
         ended.set()
     assert killed
-    found, expected = ([line["training_loss"] for line in run.history] for run in (record, whole))
-    # A checkpoint has the sums of all workers, so the figure of the epoch it was in is added up in another order.
-    assert sum(one != other for one, other in zip(found, expected)) <= 1
-    assert found == pytest.approx(expected, rel=1e-6)
+    assert [line["training_loss"] for line in record.history] == [line["training_loss"] for line in whole.history]
 
 
 def test_wrong_input_is_said_once_and_nothing_is_tried_again(address, settings, tmp_path):

@@ -104,6 +104,23 @@ def test_a_stopped_run_goes_on_with_another_number_of_workers(shared_files, tmp_
     np.testing.assert_allclose(curve(record), curve(whole), rtol=2e-4)  # twenty epochs add up what rounding differs
 
 
+def test_as_many_workers_go_on_to_the_same_figures(shared_files, tmp_path, chosen_backend):
+    """From the middle of an epoch, with dropout that each worker draws by itself."""
+    long = {"workers": 2, "dropout": 0.2, "epochs": 3, "batch_size": 4, "checkpoint_seconds": 1e-9}
+    whole, stopped = (
+        settings_of(shared_files, tmp_path / name, "bert_base_pool", **long) for name in ("whole", "stopped")
+    )
+    whole = kmodels.train(**whole)
+    process, _ = started(stopped)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143, said
+    assert "step 0" not in said, "it was stopped between two epochs"
+    record = kmodels.train(**stopped)
+    np.testing.assert_array_equal(curve(record), curve(whole))
+    np.testing.assert_array_equal(predictions(record), predictions(whole))
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_worker_that_dies_or_hangs_ends_the_run(how, shared_files, tmp_path, monkeypatch):
     monkeypatch.setenv("KMODELS_WAIT_SECONDS", "6")
