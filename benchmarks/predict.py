@@ -27,6 +27,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks import invocation  # noqa: E402
 from kmodels import records  # noqa: E402
 
 BATCH_SIZES = (1, 4, 8, 16, 32, 64, 128)
@@ -48,10 +49,8 @@ def main():
         path = Path(arguments.output)
         found = records.read_json(path) if path.is_file() else {}
         for what in arguments.what.split(","):
-            command = f"python benchmarks/predict.py --what={what} --lines={arguments.lines} --turns={arguments.turns}"
-            found[what] = {"command": command} | {"pipeline": pipeline, "memory": memory, "backends": backends}[what](
-                arguments
-            )
+            part = {"pipeline": pipeline, "memory": memory, "backends": backends}[what]
+            found[what] = {"command": invocation.command()} | part(arguments)
             records.write_json(path, found)
 
 

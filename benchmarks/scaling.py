@@ -41,6 +41,7 @@ def main():
     parser.add_argument("--backends", default="torch,tensorflow,jax")
     parser.add_argument("--turns", type=int, default=3)
     arguments = parser.parse_args()
+    from benchmarks import invocation
     from kmodels import records
 
     if len(os.sched_getaffinity(0)) < 2:
@@ -50,10 +51,9 @@ def main():
         for backend in arguments.backends.split(","):
             rows.append(measure(model, backend, arguments))
             print(rows[-1], flush=True)
-    command = "python benchmarks/scaling.py " + " ".join(sys.argv[1:])
     environment = {"load_before": os.getloadavg()[0], "cores": sorted(os.sched_getaffinity(0))}
     records.write_json(
-        ROOT / "results" / "scaling.json", {"command": command, "environment": environment, "rows": rows}
+        ROOT / "results" / "scaling.json", {"command": invocation.command(), "environment": environment, "rows": rows}
     )
 
 

@@ -27,6 +27,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks import invocation  # noqa: E402
 from kmodels import records  # noqa: E402
 
 LOADS = ((32, 1), (16, 32))  # connections, sentences of a request
@@ -83,10 +84,8 @@ def measure(arguments, folder):
         fuzzed["serves_afterwards"] = after["received_all"] and after["wrong"] == 0
     alone = statistics.median(base["speeds"])
     rows = [row(key, several, alone) for key, several in rounds.items()]
-    flags = f" --serve_flags='{arguments.serve_flags}'" if arguments.serve_flags else ""
     return {
-        "command": f"python benchmarks/serve.py RUN --backend={arguments.backend} --seconds={arguments.seconds:g} "
-        f"--rounds={arguments.rounds}{flags}",
+        "command": invocation.command(),
         "generator": wrk_version(),
         "environment": base["environment"],
         "model": base["model"],

@@ -3,11 +3,11 @@
     python benchmarks/speed.py --data_dir=FOLDER_OF_SST2 --checkpoint=FOLDER --turns=3
 
 The checkpoint is a BERT encoder in Hugging Face format. Each side is a process of its own, and all have their turn
-before one has its next. Measured are one epoch end to end, from the text on the disk to the figures on dev, imports
-excluded; steady steps, without what is compiled or chosen in the first ones; and the time from the start of the process
-to the end of the first step. Programs that JAX compiled are kept from one turn to the next, as they are for users.
-Ratios are of figures of the same turn. A run is called disturbed if other processes had more than a twentieth of the
-machine meanwhile.
+before one has its next. Measured are one epoch end to end, from the text on the disk to the last step, imports
+excluded; the same to the figures on dev, with all that kmodels saves; steady steps, without what is compiled or chosen
+in the first ones; and the time from the start of the process to the end of the first step. Programs that JAX compiled
+are kept from one turn to the next, as they are for users. Ratios are of figures of the same turn. A run is called
+disturbed if other processes had more than a twentieth of the machine meanwhile.
 
 The peers are in benchmarks/peers/. Figures go into results/speed.json, and docs/performance.md shows them.
 """
@@ -29,6 +29,7 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks import invocation  # noqa: E402
 from benchmarks.predict import resident_MiB  # noqa: E402
 from kmodels import records  # noqa: E402
 from kmodels.architectures import ARCHITECTURES  # noqa: E402
@@ -53,7 +54,9 @@ def main():
     found = records.read_json(path) if path.is_file() else {}
     with tempfile.TemporaryDirectory() as folder:
         for what in arguments.what.split(","):
-            found[what] = in_turns(sides[what](arguments, folder), arguments.turns, folder)
+            turns = in_turns(sides[what](arguments, folder), arguments.turns, folder)
+            before = found[what]["turns"] if arguments.more else []
+            found[what] = {"command": invocation.command(), "turns": before + turns}
             records.write_json(path, found)
 
 
@@ -64,6 +67,7 @@ def parsed():
     parser.add_argument("--checkpoint", required=True, help="folder of a BERT encoder in Hugging Face format")
     parser.add_argument("--rows", type=int, default=8000, help="training sentences of the encoders")
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--more", action="store_true", help="turns beside those that the output has already")
     parser.add_argument("--output", default=str(ROOT / "results" / "speed.json"))
     return parser.parse_args()
 
@@ -168,7 +172,7 @@ def shown(value):
 
 
 def in_turns(sides, turns, folder):
-    """{"turns": [{name: figures}, …]}."""
+    """[{name: figures}, …]: a turn of all sides each."""
     order = random.Random(0)
     found = []
     for _ in range(turns):
@@ -181,7 +185,7 @@ def in_turns(sides, turns, folder):
                 name, {key: value for key, value in turn[name].items() if isinstance(value, (int, float))}, flush=True
             )
         found.append({name: turn[name] for name in sides})
-    return {"turns": found}
+    return found
 
 
 def measured(side, folder):

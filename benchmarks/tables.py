@@ -156,6 +156,16 @@ def expected_scaling():
             yield f"`{model}`", devices, *cells
 
 
+def measured_scaling():
+    """A row for each model and backend of results/scaling.json."""
+    yield "model", "backend", "one worker, sentences/s", "two", "ratio: median (range)", "MB exchanged a step"
+    for row in read("scaling.json")["rows"]:
+        least, most = row["ratio_range"]
+        ratio = f"{row['ratio']:.2f} ({least:.2f} to {most:.2f})"
+        speeds = (f"{row[name]:,.0f}" for name in ("one_per_second", "two_per_second"))
+        yield f"`{row['model']}`", row["backend"], *speeds, ratio, f"{row['bytes_per_step'] / 1e6:,.1f}"
+
+
 def prediction():
     """A row for each number format and order of the lines of results/predict.json."""
     yield "number format", "lines", "kmodels: backend, sentences/s", "pipeline: batch, order, sentences/s", "ratio"
@@ -215,18 +225,28 @@ def speed_aims():
 
 def speed_sides():
     """A row for each side of the turns in results/speed.json that train: medians."""
-    yield "work", "side", "s an epoch", "sentences/s, steady", "s to the first step", "peak MiB", "dev accuracy"
+    yield (
+        "work",
+        "side",
+        "s to the last step",
+        "s to the figures on dev",
+        "sentences/s, steady",
+        "real tokens",
+        "s to the first step",
+        "peak MiB",
+        "dev accuracy",
+    )
     found = read("speed.json")
     for part in (name for name in ("words", "encoder", "peak") if name in found):
         turns = found[part]["turns"]
         for name in turns[0]:
-            seconds, steady, first, peak = (
-                statistics.median(turn[name][key] for turn in turns)
-                for key in ("seconds", "steady_per_second", "first_step_seconds", "peak_MiB")
-            )
+            keys = ("seconds", "whole_seconds", "steady_per_second", "first_step_seconds", "peak_MiB")
+            seconds, whole, steady, first, peak = (statistics.median(turn[name][key] for turn in turns) for key in keys)
             accuracy = turns[0][name]["accuracy"]
             shown = "" if accuracy is None or part == "peak" else f"{accuracy:.3f}"
-            yield part, name, f"{seconds:,.1f}", f"{steady:,.0f}", f"{first:.1f}", f"{peak:,.0f}", shown
+            real = turns[0][name].get("real_token_fraction")
+            shares = f"{steady:,.0f}", f"{real:.0%}" if real else ""
+            yield part, name, f"{seconds:,.1f}", f"{whole:,.1f}", *shares, f"{first:.1f}", f"{peak:,.0f}", shown
 
 
 def read(name):
@@ -243,6 +263,7 @@ TABLES = {
     "checkpoint cost": checkpoint_cost,
     "deterministic cost": deterministic_cost,
     "expected scaling": expected_scaling,
+    "measured scaling": measured_scaling,
     "prediction": prediction,
     "same everywhere": same_everywhere,
     "serving": serving,

@@ -1,6 +1,7 @@
 """Which framework a process loads."""
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -91,3 +92,29 @@ def test_the_cache_folder_follows_the_environment(monkeypatch):
     monkeypatch.delenv("KMODELS_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/b")
     assert backend.cache_dir().as_posix() == "/b/kmodels"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
+@pytest.mark.parametrize(("environment", "is_kept"), [({}, True), ({"MALLOC_ARENA_MAX": "8"}, False)])
+def test_memory_that_a_step_frees_is_there_for_the_next_one(environment, is_kept):
+    """In any thread, without the system handing out each page anew; unless the user has said otherwise."""
+    code = """
+import resource, threading
+from kmodels import backend
+backend.choose("torch")
+
+def steps():
+    for _ in range(20):
+        one, two = b"1" * 40_000_000, b"2" * 80_000_000
+
+faults = []
+for _ in range(3):
+    thread = threading.Thread(target=steps)
+    thread.start()
+    thread.join()
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(faults[2] - faults[1])
+"""
+    done = python(code, **environment)
+    pages = 20 * 120_000_000 / 4096
+    assert (int(done.stdout) < 0.1 * pages) == is_kept, done

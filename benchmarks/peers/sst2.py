@@ -18,7 +18,7 @@ def read(folder, split, rows=None):
 
 
 class Clock:
-    """What one training takes, from the text on the disk to its last step.
+    """What one training takes, from the text on the disk to its last step, and to its figures on dev.
 
     Args:
         before_steady: steps that don't count as steady ones.
@@ -34,6 +34,7 @@ class Clock:
         self._num_steps = 0
         self._steady = None
         self._samples = 0
+        self._last = None
 
     def stepped(self, num_samples):
         """A step has ended."""
@@ -45,12 +46,13 @@ class Clock:
             self._steady = now
         elif self._steady:
             self._samples += num_samples
-            self._last = now
+        self._last = now
 
     def report(self, accuracy, **more):
         """Prints the figures, as one line of JSON."""
         figures = {
-            "seconds": time.perf_counter() - self.start,
+            "seconds": self._last - self.start,
+            "whole_seconds": time.perf_counter() - self.start,
             "steady_per_second": self._samples / (self._last - self._steady) if self._samples else None,
             "first_step_seconds": self.first_step_seconds,
             "accuracy": accuracy,

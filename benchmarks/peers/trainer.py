@@ -30,6 +30,7 @@ def main():
         for split, rows in (("train", arguments.rows), ("dev", None))
     )
     model = transformers.AutoModelForSequenceClassification.from_pretrained(arguments.checkpoint, num_labels=2)
+    padded = CountedTokens(transformers.DataCollatorWithPadding(tokenizer))
     trainer = transformers.Trainer(
         model,
         transformers.TrainingArguments(
@@ -52,12 +53,15 @@ def main():
         ),
         train_dataset=training,
         eval_dataset=validation,
-        data_collator=transformers.DataCollatorWithPadding(tokenizer),
+        data_collator=padded,
         compute_metrics=lambda output: {"accuracy": float((output.predictions.argmax(1) == output.label_ids).mean())},
         callbacks=[Steps(clock, arguments.batch_size)],
     )
     trainer.train()
-    clock.report(trainer.evaluate()["eval_accuracy"], torch=torch.__version__, transformers=transformers.__version__)
+    real = padded.tokens / padded.cells
+    accuracy = trainer.evaluate()["eval_accuracy"]
+    versions = {"torch": torch.__version__, "transformers": transformers.__version__}
+    clock.report(accuracy, real_token_fraction=real, **versions)
 
 
 class Sentences(torch.utils.data.Dataset):
@@ -72,6 +76,19 @@ class Sentences(torch.utils.data.Dataset):
 
     def __getitem__(self, number):
         return {name: values[number] for name, values in self.encoded.items()} | {"label": self.labels[number]}
+
+
+class CountedTokens:
+    """A collator that counts its batches' tokens, and their cells: tokens and padding."""
+
+    def __init__(self, collate):
+        self.collate, self.tokens, self.cells = collate, 0, 0
+
+    def __call__(self, sentences):
+        batch = self.collate(sentences)
+        self.tokens += int(batch["attention_mask"].sum())
+        self.cells += batch["attention_mask"].numel()
+        return batch
 
 
 class Steps(transformers.TrainerCallback):

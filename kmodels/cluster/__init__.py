@@ -51,6 +51,14 @@ def _check_answers(address):
         raise InputError(f"no Ray cluster answers at {address}: {error}") from error
 
 
+def here():
+    """Where Ray is to keep what must outlive every other node: on the one that this process reached the cluster by."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+
+
 def share(num_workers=None, jobs=1):
     """What of a node one worker, or one run of a grid, gets: {"CPU": …, "GPU": …}, as Ray counts them.
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from kmodels import cluster
+
 
 class Desk:
     """Where the workers and who started them leave each other notes: an actor, of which the cluster has one a run."""
@@ -32,4 +34,4 @@ def desk():
     import ray
 
     place: Any = ray.remote(Desk)
-    return place.options(num_cpus=0).remote()
+    return place.options(num_cpus=0, scheduling_strategy=cluster.here()).remote()

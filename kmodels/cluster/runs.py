@@ -2,6 +2,7 @@
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -54,13 +55,17 @@ def _make(flags, folder, log, num_cores, desk):
     """One run, on a node. Returns (when it was started, seconds, Ended); None for a run that was not begun."""
     import ray
 
-    def should_stop():
-        return ray.get(desk.should_stop.remote())
+    # In a thread of its own: a task whose first thread waits for an answer gives its cores back meanwhile, and another
+    # run would be begun on them.
+    with ThreadPoolExecutor(1) as asking:
 
-    started, start = _now(), time.perf_counter()
-    if should_stop():
-        return started, 0.0, None
-    how = processes.train(flags, folder, {}, Path(log), num_cores, should_stop)
+        def should_stop():
+            return asking.submit(lambda: ray.get(desk.should_stop.remote())).result()
+
+        started, start = _now(), time.perf_counter()
+        if should_stop():
+            return started, 0.0, None
+        how = processes.train(flags, folder, {}, Path(log), num_cores, should_stop)
     return started, time.perf_counter() - start, how
 
 

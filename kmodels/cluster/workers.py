@@ -33,7 +33,8 @@ def run(config, output_dir):
         desk = notes.desk()
         share = cluster.share(config.workers)
         job = {"flags": config.to_flags(), "folder": os.getcwd(), "output_dir": str(Path(output_dir).absolute())}
-        task = ray.remote(_fit).options(num_cpus=0, max_retries=0).remote(job, config.workers, share, desk)
+        fit = ray.remote(_fit).options(num_cpus=0, max_retries=0, scheduling_strategy=cluster.here())
+        task = fit.remote(job, config.workers, share, desk)
         told = False
         while not ray.wait([task], timeout=processes.POLL_SECONDS)[0]:
             if stop.received and not told:
@@ -41,7 +42,7 @@ def run(config, output_dir):
                 ray.get(desk.stop.remote())
         try:
             ended, failure = ray.get(desk.ended.remote()), ray.get(task)
-        except ray.exceptions.RayError as error:  # the node of one of the two is lost
+        except ray.exceptions.RayError as error:  # their node is lost
             ended, failure = {}, " ".join(str(error).split())[:500]
     _raise(ended, failure, stop, output_dir)
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import pytest
 import kmodels
 from kmodels import records
 from kmodels.commands import compare
+from kmodels.workers.meeting import free_port
 from tests.reviews import tiny_settings, write_review_files
 
 pytest.importorskip("ray")
@@ -98,12 +100,21 @@ def test_a_grid_is_made_on_the_nodes(address, settings, tmp_path, capsys):
     assert "2 of 2" in capsys.readouterr().err
 
 
-def test_an_interrupt_saves_and_ends_all_workers(address, settings, tmp_path):
+def interrupted(command, settings, folder, count=1):
+    """What a command that trains for ever says when Ctrl-C comes, once there are checkpoints of so many runs."""
     flags = [f"--{name}={value}" for name, value in (settings | {"epochs": 100_000}).items()]
-    command = [sys.executable, "-m", "kmodels", "train", *flags, "--workers=2", f"--cluster={address}"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kmodels", *command, *flags],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
     end = time.monotonic() + 200
-    while process.poll() is None and not list(tmp_path.glob("run/checkpoints/epoch*")) and time.monotonic() < end:
+
+    def begun():
+        return {path.parent for path in folder.glob("**/checkpoints/epoch*")}
+
+    while process.poll() is None and len(begun()) < count and time.monotonic() < end:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     try:
@@ -111,8 +122,46 @@ def test_an_interrupt_saves_and_ends_all_workers(address, settings, tmp_path):
     finally:
         process.kill()
     assert process.returncode == 130, said
+    return said
+
+
+def test_an_interrupt_saves_and_ends_all_workers(address, settings, tmp_path):
+    said = interrupted(["train", "--workers=2", f"--cluster={address}"], settings, tmp_path)
     assert "goes on from" in said
     assert not trainers(tmp_path / "run")
+
+
+def test_an_interrupt_saves_and_ends_a_grid(address, settings, tmp_path):
+    for name in ("model", "backend", "output_dir"):
+        settings.pop(name)
+    runs = [tmp_path / "grid" / f"textcnn-torch-seed-{seed}" for seed in (1, 2, 3)]
+    grid = ["--models=textcnn", "--backends=torch", "--seeds=1,2,3", f"--output_dir={tmp_path / 'grid'}"]
+    said = interrupted(["compare", *grid, f"--cluster={address}"], settings, tmp_path, count=2)
+    assert "the same command again goes on from 0 of 3 runs finished" in said
+    assert not any(trainers(run) for run in runs)
+    assert sum(run.is_dir() for run in runs) == 2  # the third was not begun
+    assert (tmp_path / "grid" / "report.html").is_file()
+
+
+def test_a_cluster_is_reached_from_outside(settings):
+    from ray.cluster_utils import Cluster
+
+    port = free_port("127.0.0.1")
+    head = {"num_cpus": 2, "include_dashboard": False, "ray_client_server_port": port}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        end = time.monotonic() + 60
+        while not listens(port) and time.monotonic() < end:
+            time.sleep(0.1)
+        record = kmodels.train(**settings, workers=2, cluster=f"ray://127.0.0.1:{port}")
+    finally:
+        cluster.shutdown()
+    assert "peak_worker_1_memory_MB" in record.metrics
+
+
+def listens(port):
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_where_no_cluster_answers_it_is_said(settings):
