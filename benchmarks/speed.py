@@ -55,7 +55,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for what in arguments.what.split(","):
             turns = in_turns(sides[what](arguments, folder), arguments.turns, folder)
-            before = found[what]["turns"] if arguments.more else []
+            before = found.get(what, {"turns": []})["turns"] if arguments.more else []
             found[what] = {"command": invocation.command(), "turns": before + turns}
             records.write_json(path, found)
 
