@@ -83,11 +83,10 @@ class Side(NamedTuple):
 
 
 def encoder_sides(arguments, folder):
-    """Fine-tuning the checkpoint on the first rows, at each number format."""
+    """Fine-tuning the checkpoint, its pooler and a linear layer on the first rows, at each number format."""
     settings = {
         "model": "bert_base_pool",
         "preset": arguments.checkpoint,
-        "pooling": "mean",
         "learning_rate": 1e-4,
         "batch_size": 32,
         "max_train_examples": arguments.rows,

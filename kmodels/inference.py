@@ -235,7 +235,9 @@ def _build(config, num_classes, vocabulary_size, description):
             from kmodels.models import presets
 
             encoder = presets.from_description(description["backbone"])
-        return models.build(config, num_classes, vocabulary_size, encoder)
+        model = models.build(config, num_classes, vocabulary_size, encoder)
+        backends.current().prepare(model)
+        return model
 
 
 def _new_encoder(config):

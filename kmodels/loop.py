@@ -35,6 +35,7 @@ def compile_model(model, config, num_steps):
         config: kmodels.config.RunConfig, resolved.
         num_steps: batches of an epoch.
     """
+    backends.current().prepare(model)
     updates = max(1, config.epochs * num_steps // config.gradient_accumulation_steps)
     warmup_updates = round(config.warmup_fraction * updates)
     schedule = WarmupSchedule(config.learning_rate, warmup_updates, updates, config.schedule)

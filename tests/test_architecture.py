@@ -106,7 +106,8 @@ def test_imports_point_down(module, path):
 
 @pytest.mark.parametrize(("module", "path"), modules())
 def test_only_a_backends_own_file_imports_its_framework(module, path):
-    allowed = {module.rpartition(".")[2]} if module.startswith("kmodels.backends.") else EXPORTERS.get(module, set())
+    of_backend = module.startswith("kmodels.backends.")
+    allowed = {module.split(".")[2]} if of_backend else EXPORTERS.get(module, set())
     for imported in imports(path):
         assert imported.partition(".")[0] not in FRAMEWORKS - allowed, f"{module} imports {imported}"
 

@@ -4,6 +4,7 @@ configure(deterministic)         settings of the framework that all runs share
 feed(batches, num_steps)         what `model.fit` reads, from a function that starts an iterator of batches
 predict_function(model)          a model as a function that starts it on a batch and waits only when asked to
 COMPILES_EACH_SHAPE              whether a batch of a new shape costs that function a compilation
+prepare(model)                   how this backend computes what Keras would do slowly; the model stays what it is
 optimizer_class(kind)            Keras's optimizer as this backend should run it
 device_memory()                  [DeviceMemory, …] of the accelerators the framework measures; empty on a CPU
 reset_peak_device_memory()       peaks start anew

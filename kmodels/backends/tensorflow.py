@@ -183,6 +183,10 @@ def predict_function(model):
     return lambda token_ids, padding_mask: logits({"token_ids": token_ids, "padding_mask": padding_mask}).numpy
 
 
+def prepare(model):
+    """Leaves a model as it is: Python runs once, when the graph is traced."""
+
+
 def optimizer_class(kind: Any):
     """Keras's Adam or AdamW, told each gradient as a dense tensor; on a CPU with TensorFlow's kernel for the update.
 

@@ -24,7 +24,8 @@ def averaged(chosen_backend, monkeypatch):
     """averaged(gradients, are_tables) -> (averages, numbers sent), all NumPy."""
     if chosen_backend == "jax":
         pytest.skip("XLA decides what it exchanges")
-    framework, workers = importlib.import_module(f"kmodels.backends.{chosen_backend}"), Workers()
+    file = {"torch": "torch.optimizer"}.get(chosen_backend, chosen_backend)
+    framework, workers = importlib.import_module(f"kmodels.backends.{file}"), Workers()
 
     def on_torch(tensor, operation=None):
         result = workers.added(tensor)

@@ -54,3 +54,45 @@ def test_weights_that_lie_transposed_in_memory_are_updated_with_their_own_moment
     command = [sys.executable, "-c", UPDATE_TRANSPOSED]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.stdout == "3 Tensor\n", result.stderr
+
+
+IN_FEW_CALLS = """
+import keras, numpy, torch, kmodels
+from kmodels import backends
+
+called = []
+keras_call = keras.layers.Layer.__call__
+keras.layers.Layer.__call__ = lambda layer, *given, **more: called.append(layer) or keras_call(layer, *given, **more)
+ids, mask = numpy.ones((2, 5), "int32"), numpy.ones((2, 5), bool)
+for pooling in ("mean", "pooler"):
+    model = kmodels.build(
+        "bert_base_pool", preset="scratch:tiny", vocabulary_size=100, num_classes=2, pooling=pooling, dropout=0.0
+    )
+    backbone = next(layer for layer in model.layers if hasattr(layer, "hidden_dim"))
+    found = []
+    for prepare in (lambda model: None, backends.current().prepare):
+        prepare(model)
+        called.clear()
+        model({"token_ids": ids, "padding_mask": mask})
+        found.append(len(called))
+    print(found[1] < found[0] / 2)
+encoder = keras.Model(backbone.input, backbone.output)
+layer = next(layer for layer in encoder._flatten_layers() if type(layer).__name__ == "TransformerEncoder")
+x = numpy.random.default_rng(0).standard_normal((2, 5, 128)).astype("float32")
+causal = numpy.tril(numpy.ones((2, 5, 5), "int32"))
+plain, tensor = type(layer).call, keras.ops.convert_to_tensor(x)
+for more in ({"attention_mask": causal}, {}):
+    torch.testing.assert_close(layer(x, **more), plain(layer, tensor, **more), rtol=0, atol=0)
+torch.testing.assert_close(layer(x, padding_mask=mask), plain(layer, tensor, mask))
+encoder.quantize("int8")
+torch.testing.assert_close(layer(x, padding_mask=mask), plain(layer, tensor, mask), rtol=0, atol=0)
+scores = layer(x, padding_mask=mask, return_attention_scores=True)[1]
+print(tuple(scores.shape))
+"""
+
+
+def test_a_prepared_encoder_is_few_calls_and_what_is_asked_otherwise_is_keras_own():
+    environment = os.environ | {"KERAS_BACKEND": "torch", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-c", IN_FEW_CALLS]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.stdout == "True\nTrue\n(2, 2, 5, 5)\n", result.stderr

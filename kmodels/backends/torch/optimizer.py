@@ -1,0 +1,125 @@
+"""Keras's Adam and AdamW with PyTorch's fused kernel, and with gradients that several workers average."""
+
+from typing import Any
+
+import torch
+from torch import distributed
+
+from kmodels.backends import is_table
+
+
+def optimizer_class(kind: Any):
+    """Keras's Adam or AdamW with PyTorch's fused kernel for the update, on a CPU.
+
+    On a GPU Keras's own is kept: the kernel wants the step's number, and reading it would stop the device.
+    """
+    if not torch.cuda.is_available():
+        kind = _fused(kind)
+    return _with_averaged_gradients(kind) if distributed.is_initialized() else kind
+
+
+def _fused(kind: Any):
+    """An optimizer whose decay, clipping by the global norm and update are one pass over every weight.
+
+    Keras's own takes a dozen. The moments stay in Keras's variables, so a checkpoint is the same on every backend.
+    """
+
+    class Fused(kind):
+        def build(self, variables):
+            # The kernel goes through a weight and its moments as they lie in memory, whatever their strides say.
+            for variable in variables:
+                variable.value.data = variable.value.data.contiguous()
+            super().build(variables)
+
+        def _clip_gradients(self, grads):
+            """Finds by what the kernel has to divide."""
+            self._divisor = None
+            if self.global_clipnorm:
+                norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+                self._divisor = torch.clamp(norm / self.global_clipnorm, min=1.0)  # of what is no number: no number
+            return grads
+
+        def _apply_weight_decay(self, variables):
+            """The kernel does it."""
+
+        def _backend_update_step(self, grads, trainable_variables, learning_rate):
+            decay = self.weight_decay or 0.0
+            decays = [decay if decay and self._use_weight_decay(variable) else 0.0 for variable in trainable_variables]
+            for each in set(decays):
+                chosen = [number for number, value in enumerate(decays) if value == each]
+                self._update(
+                    [grads[number].contiguous() for number in chosen],
+                    [trainable_variables[number] for number in chosen],
+                    float(learning_rate),
+                    each,
+                )
+
+        def _update(self, grads, variables, learning_rate, weight_decay):
+            places = [self._get_variable_index(variable) for variable in variables]
+            step = int(self.iterations) + 1
+            with torch.no_grad():
+                torch._fused_adamw_(
+                    [variable.value for variable in variables],
+                    grads,
+                    [self._momentums[place].value for place in places],
+                    [self._velocities[place].value for place in places],
+                    [],
+                    [torch.tensor(float(step)) for _ in places],
+                    lr=learning_rate,
+                    beta1=self.beta_1,
+                    beta2=self.beta_2,
+                    weight_decay=weight_decay,
+                    # Keras adds epsilon before the second moment is corrected for its start, PyTorch after.
+                    eps=self.epsilon / (1 - self.beta_2**step) ** 0.5,
+                    amsgrad=False,
+                    maximize=False,
+                    grad_scale=self._divisor,
+                )
+
+    return Fused
+
+
+def _with_averaged_gradients(kind: Any):
+    """An optimizer that clips and applies the mean of the workers' gradients. Keras 3.15 has no workers on PyTorch."""
+
+    class Averaged(kind):
+        def apply(self, grads, trainable_variables=None):
+            variables = trainable_variables or self._trainable_variables
+            self._are_tables = [is_table(each) for each, gradient in zip(variables, grads) if gradient is not None]
+            return super().apply(grads, trainable_variables)
+
+        def _clip_gradients(self, grads):
+            return super()._clip_gradients(_averaged(grads, self._are_tables))
+
+    return Averaged
+
+
+def _averaged(gradients, are_tables):
+    """The mean of each gradient over the workers: one message for all, with those rows of tables that some batch used.
+
+    Args:
+        gradients: [torch.Tensor, …]; those of tables are changed in place.
+        are_tables: [bool, …], True for a gradient whose rows are 0 but for words that occur.
+    """
+    tables = [gradient for gradient, is_table in zip(gradients, are_tables) if is_table]
+    rows = _rows_in_use(tables)
+    whole = [gradient for gradient, is_table in zip(gradients, are_tables) if not is_table]
+    sent = [*whole, *[table[places] for table, places in zip(tables, rows)]]
+    flat = torch.cat([each.reshape(-1) for each in sent])
+    distributed.all_reduce(flat)
+    parts = (flat / distributed.get_world_size()).split([each.numel() for each in sent])
+    averaged = [part.view_as(each) for part, each in zip(parts, sent)]
+    for table, places, part in zip(tables, rows, averaged[len(whole) :]):
+        table[places] = part
+    others = iter(averaged)
+    return [gradient if is_table else next(others) for gradient, is_table in zip(gradients, are_tables)]
+
+
+def _rows_in_use(tables):
+    """The rows of each table that are not 0 in some worker: [int64, (num_rows,), …]."""
+    if not tables:
+        return []
+    in_use = [torch.linalg.vector_norm(table, ord=float("inf"), dim=1) != 0 for table in tables]
+    masks = torch.cat(in_use).to(torch.uint8)
+    distributed.all_reduce(masks, distributed.ReduceOp.MAX)
+    return [mask.nonzero()[:, 0] for mask in masks.split([len(table) for table in tables])]
