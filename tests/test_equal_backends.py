@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import numpy as np
-import pytest
 
 from kmodels.config import BACKENDS
 
@@ -17,7 +16,9 @@ import numpy as np
 import kmodels
 
 class Watch(keras.callbacks.Callback):
-    losses, weights = [], []
+    def __init__(self):
+        super().__init__()
+        self.losses, self.weights = [], []
 
     def on_train_begin(self, logs=None):
         for weight in self.model.weights:
@@ -32,18 +33,25 @@ class Watch(keras.callbacks.Callback):
         self.losses.append(logs["loss"] * (batch + 1) - self.total)
         self.total = logs["loss"] * (batch + 1)
 
-kmodels.train(callbacks=[Watch()], **json.loads(sys.argv[1]))
-json.dump({"losses": Watch.losses, "weights": Watch.weights}, sys.stdout)
+found = {}
+for settings in json.loads(sys.argv[1]):
+    watch = Watch()
+    kmodels.train(callbacks=[watch], **settings)
+    found[settings["model"]] = {"losses": watch.losses, "weights": watch.weights}
+json.dump(found, sys.stdout)
 """
+SIZES = {
+    "textcnn": {"num_filters": 16},
+    "bilstm": {"lstm_units": 16, "word_dropout": 0},
+    "bert_base_pool": {"preset": "scratch:tiny"},
+    "bert_base_lstm": {"preset": "scratch:tiny"},
+    "roberta_pool": {"preset": "scratch:tiny"},
+}
 
 
-@pytest.mark.parametrize("model", ["textcnn", "bilstm", "bert_base_pool", "bert_base_lstm", "roberta_pool"])
-def test_weights_and_loss_curve_are_equal_on_three_backends(model, tmp_path):
-    sizes = {"textcnn": {"num_filters": 16}, "bilstm": {"lstm_units": 16, "word_dropout": 0}}.get(
-        model, {"preset": "scratch:tiny"}
-    )
+def test_weights_and_loss_curve_are_equal_on_three_backends(tmp_path):
+    """One process a backend: starting it and its framework takes longer than these runs."""
     settings = {
-        "model": model,
         "dataset": "sample",
         "max_train_examples": 51 * 8,
         "batch_size": 8,
@@ -54,17 +62,22 @@ def test_weights_and_loss_curve_are_equal_on_three_backends(model, tmp_path):
         "learning_rate": 1e-4,
         "precision": "float32",
         "seed": 3,
-    } | sizes
+    }
     runs = {}
     for backend in BACKENDS:
-        settings["output_dir"] = str(tmp_path / backend)
+        jobs = [
+            settings | sizes | {"model": model, "output_dir": str(tmp_path / f"{model}-{backend}")}
+            for model, sizes in SIZES.items()
+        ]
         environment = os.environ | {"KERAS_BACKEND": backend}
-        command = [sys.executable, "-c", RUN, json.dumps(settings)]
+        command = [sys.executable, "-c", RUN, json.dumps(jobs)]
         result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr
         runs[backend] = json.loads(result.stdout.splitlines()[-1])
-    reference = runs["jax"]
-    assert len(reference["losses"]) == 51
-    for backend, run in runs.items():
-        np.testing.assert_allclose(run["weights"], reference["weights"], rtol=1e-5, atol=1e-4, err_msg=backend)
-        np.testing.assert_allclose(run["losses"], reference["losses"], rtol=1e-4, err_msg=backend)
+    for model in SIZES:
+        reference = runs["jax"][model]
+        assert len(reference["losses"]) == 51
+        for backend, found in runs.items():
+            run, where = found[model], f"{model} on {backend}"
+            np.testing.assert_allclose(run["weights"], reference["weights"], rtol=1e-5, atol=1e-4, err_msg=where)
+            np.testing.assert_allclose(run["losses"], reference["losses"], rtol=1e-4, err_msg=where)

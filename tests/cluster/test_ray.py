@@ -59,7 +59,8 @@ def test_workers_of_a_run_are_placed_and_give_the_run_of_this_machine(address, s
 
 
 def test_workers_are_placed_again_after_one_is_killed_and_the_run_goes_on(address, settings, tmp_path):
-    settings |= {"epochs": 60}  # a fast machine must not be at the end before the kill
+    # A fast machine must not be at the end before the kill; but saving after every step would take minutes.
+    settings |= {"epochs": 60, "checkpoint_seconds": 0.0}
     whole = kmodels.train(**settings | {"output_dir": str(tmp_path / "whole")}, workers=2)
     killed, ended = [], threading.Event()
 

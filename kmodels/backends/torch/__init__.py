@@ -11,9 +11,9 @@ import torch
 from keras.src.backend.torch import random as keras_random
 from torch import distributed
 
-from kmodels.backends import DeviceMemory, cpu
+from kmodels.backends import DeviceMemory, cpu, encoder
+from kmodels.backends.torch import kernels
 from kmodels.backends.torch.dropout import dropout
-from kmodels.backends.torch.encoder import prepare as prepare
 from kmodels.backends.torch.optimizer import optimizer_class as optimizer_class
 from kmodels.errors import RunError
 
@@ -123,6 +123,11 @@ def predict_function(model):
         return lambda: result.float().cpu().numpy()
 
     return start
+
+
+def prepare(model):
+    """Has transformer layers computed by few calls, each of which Python has to make in every step."""
+    encoder.prepare(model, kernels)
 
 
 def device_memory():

@@ -9,7 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from kmodels.backends import DeviceMemory, cpu, is_table
+from kmodels.backends import DeviceMemory, cpu, encoder, is_table
+from kmodels.backends.tensorflow import kernels
 
 _SIGNATURE = (
     {
@@ -184,7 +185,8 @@ def predict_function(model):
 
 
 def prepare(model):
-    """Leaves a model as it is: Python runs once, when the graph is traced."""
+    """Has transformer layers computed by few operations, each of which the graph has to begin in every step."""
+    encoder.prepare(model, kernels)
 
 
 def optimizer_class(kind: Any):
