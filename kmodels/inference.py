@@ -122,6 +122,13 @@ def load(output_dir: str | os.PathLike[str], backend_name: str | None = None) ->
     Raises:
         InputError: the folder holds no run, or it is damaged.
     """
+    classifier = load_for_export(output_dir, backend_name)
+    backends.current().prepare(classifier.model)
+    return classifier
+
+
+def load_for_export(output_dir: str | os.PathLike[str], backend_name: str | None = None) -> Classifier:
+    """As `load`, of Keras's own layers: a backend's faster ones hold operations that converters don't know."""
     folder = Path(output_dir)
     config, description = _read(folder)
     tokenizer = Tokenizer.load(folder / records.TOKENIZER)
@@ -235,9 +242,7 @@ def _build(config, num_classes, vocabulary_size, description):
             from kmodels.models import presets
 
             encoder = presets.from_description(description["backbone"])
-        model = models.build(config, num_classes, vocabulary_size, encoder)
-        backends.current().prepare(model)
-        return model
+        return models.build(config, num_classes, vocabulary_size, encoder)
 
 
 def _new_encoder(config):

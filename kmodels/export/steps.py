@@ -51,4 +51,4 @@ def _format(job):
 
 @functools.cache
 def _classifier(run):
-    return inference.load(run)
+    return inference.load_for_export(run)
