@@ -59,6 +59,7 @@ WORD_DEFAULTS = {
     "max_length": 128,
     "word_dropout": 0.0,
     "label_smoothing": 0.0,
+    "ema_momentum": 0.0,
 }
 # Devlin et al. 2019, appendix A.3: 2e-5 to 5e-5, batches of 16 or 32, 2 to 4 epochs.
 ENCODER_DEFAULTS = {
@@ -70,6 +71,7 @@ ENCODER_DEFAULTS = {
     "warmup_fraction": 0.1,
     "max_length": 128,
     "label_smoothing": 0.0,
+    "ema_momentum": 0.0,
 }
 
 ARCHITECTURES = {

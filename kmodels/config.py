@@ -122,6 +122,13 @@ class RunConfig:
     gradient_accumulation_steps: int = setting(
         1, "Recipe", "batches whose gradients are averaged for one update", least=1
     )
+    ema_momentum: float | None = setting(
+        None,
+        "Recipe",
+        "validate and keep the moving average of the weights, of which each update leaves this part, as 0.999; 0: off",
+        least=0,
+        below=1,
+    )
     label_smoothing: float | None = setting(
         None, "Recipe", "part of the target spread over all classes; reported losses are without it", least=0, below=1
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from kmodels import backends, checkpoints, records
 from kmodels.callbacks import BestEpoch, PeakMemory
+from kmodels.callbacks.averaging import AveragedWeights
 from kmodels.callbacks.checkpointing import RandomStates, RestoreCheckpoint, SaveCheckpoints, own_part
 from kmodels.callbacks.dispatch import StepCallbacks
 from kmodels.callbacks.finite import FirstNonFiniteStep, StopIfNotFinite
@@ -42,7 +43,7 @@ def compile_model(model, config, num_steps):
     alone = config.workers == 1 or backends.current().COMPUTES_WHOLE_BATCHES
     num_rows = None if alone else config.batch_size // config.workers
     model.compile(
-        adamw(schedule, config.weight_decay, config.clip_norm, config.gradient_accumulation_steps),
+        adamw(schedule, config.weight_decay, config.clip_norm, config.gradient_accumulation_steps, config.ema_momentum),
         loss=SmoothedCrossEntropy(config.label_smoothing, num_rows),
         # Keras's own loss figure weights batches, fillers included; these weight sentences.
         weighted_metrics=[
@@ -124,7 +125,8 @@ def _told(config, instruments, callbacks, folder):
         ours.append(TensorBoardFile(folder / records.TENSORBOARD))
     parts = {type(part).__name__: part for part in ours if hasattr(part, "get_state")}
     parts |= {f"callbacks[{number}]": part for number, part in enumerate(callbacks) if hasattr(part, "get_state")}
-    return [*ours, *callbacks], parts
+    averaging = [AveragedWeights()] if config.ema_momentum else []
+    return [*ours, *callbacks, *averaging], parts
 
 
 def _fit_epochs(model, callbacks, epochs, first_step, corpus, together):

@@ -1,5 +1,7 @@
 """AdamW, its learning rate over time, and what it leaves undecayed."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -43,14 +45,15 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def adamw(learning_rate, weight_decay=0.01, clip_norm=1.0, gradient_accumulation_steps=1):
-    """AdamW that decays no bias and no norm.
+def adamw(learning_rate, weight_decay=0.01, clip_norm=1.0, gradient_accumulation_steps=1, ema_momentum=0.0):
+    """AdamW that decays no bias and no norm, and can keep the moving average of the weights.
 
     Args:
         learning_rate: float or schedule.
         weight_decay: decoupled decay of all other weights; 0 for plain Adam.
         clip_norm: longest global gradient norm; 0 or None for no clipping.
         gradient_accumulation_steps: batches whose gradients are averaged for one update.
+        ema_momentum: the part of the average that each update leaves; 0 for no average.
 
     Source: Loshchilov & Hutter 2019 (AdamW); Devlin et al. 2019, appendix A.2 (what is not decayed).
     """
@@ -59,10 +62,48 @@ def adamw(learning_rate, weight_decay=0.01, clip_norm=1.0, gradient_accumulation
         "global_clipnorm": clip_norm or None,
         "gradient_accumulation_steps": gradient_accumulation_steps if gradient_accumulation_steps > 1 else None,
     }
-    framework = backends.current()
-    if not weight_decay:  # AdamW would still pass over every weight to subtract nothing
-        return framework.optimizer_class(keras.optimizers.Adam)(learning_rate, **settings)
-    optimizer = framework.optimizer_class(keras.optimizers.AdamW)(learning_rate, weight_decay=weight_decay, **settings)
+    # Without decay, AdamW would still pass over every weight to subtract nothing.
+    kind = keras.optimizers.AdamW if weight_decay else keras.optimizers.Adam
+    kind = backends.current().optimizer_class(kind)
+    if ema_momentum:
+        kind, settings = _averaging(kind), settings | {"momentum": ema_momentum}
+    if not weight_decay:
+        return kind(learning_rate, **settings)
+    optimizer = kind(learning_rate, weight_decay=weight_decay, **settings)
     # Leaf names: on torch and jax a variable is matched by its own name, on tensorflow by its path.
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+def _averaging(kind: Any):
+    """An optimizer that keeps the exponential moving average of the weights, and changes nothing else.
+
+    Keras's own `use_ema` puts the average in the weights' place whenever `fit` ends, and begins with the first state,
+    which then counts for long. Here the average of the first updates is one of the last tenth of them.
+
+    Source: Polyak & Juditsky 1992; the beginning as TensorFlow's ExponentialMovingAverage has it.
+    """
+
+    class Averaging(kind):
+        def __init__(self, *arguments, momentum, **settings):
+            super().__init__(*arguments, **settings)
+            self.momentum = momentum
+
+        def build(self, variables):
+            super().build(variables)
+            self.averages = [self.add_variable_from_reference(each, name="average") for each in variables]
+
+        def apply(self, grads, trainable_variables=None):
+            before = ops.cast(self.iterations, "float32")
+            super().apply(grads, trainable_variables)
+            is_update = ops.cast(self.iterations, "float32") - before  # 0 where gradients are only added up
+            part = is_update * (1 - ops.minimum(self.momentum, before / (before + 9)))
+            backends.current().average(self.averages, self._trainable_variables, part)
+
+    return Averaging
+
+
+def averages_of(optimizer):
+    """[(weight, its average), …]: keras.Variable of an optimizer that `adamw` gave an `ema_momentum`."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # what scales the loss in float16
+    return list(zip(optimizer._trainable_variables, optimizer.averages))

@@ -49,6 +49,24 @@ def test_adamw_equals_a_plain_one_and_decays_no_bias(numbers, name, decay):
     np.testing.assert_allclose(applied(optimizer, weights, gradients, name), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+def test_the_average_follows_the_weights_and_leaves_them_alone(numbers, steps):
+    from kmodels.optimizers import adamw, averages_of
+
+    weights, gradients = numbers
+    settings = {"weight_decay": DECAY, "clip_norm": 0, "gradient_accumulation_steps": steps}
+    optimizer = adamw(RATE, **settings, ema_momentum=0.25)
+    last = applied(optimizer, weights, gradients)
+    np.testing.assert_array_equal(last, applied(adamw(RATE, **settings), weights, gradients))
+    expected = 0
+    for done in range(len(gradients) // steps):
+        kept = min(0.25, done / (done + 9))
+        state = applied(adamw(RATE, **settings), weights, gradients[: (done + 1) * steps])
+        expected = kept * expected + (1 - kept) * state
+    [(_, average)] = averages_of(optimizer)
+    np.testing.assert_allclose(np.asarray(average), expected, rtol=1e-5)
+
+
 def test_gradients_longer_than_the_clip_norm_are_scaled_down(numbers):
     from kmodels.optimizers import adamw
 

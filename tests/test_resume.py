@@ -69,6 +69,7 @@ def test_a_run_killed_at_any_step_ends_in_the_same_bits(train, model, tmp_path):
         {"gradient_accumulation_steps": 4},
         {"schedule": "linear", "warmup_fraction": 0.3, "label_smoothing": 0.1, "weight_decay": 0.1},
         {"monitor": "accuracy", "patience": 1, "learning_rate": 0.3, "epochs": 12},
+        {"ema_momentum": 0.8},
         {"batch_size": 7, "max_train_examples": 50},
         {"checkpoint_seconds": 0.0},
     ],

@@ -200,6 +200,37 @@ def plain_loss(tmp_path_factory):
     return kmodels.train(**tiny_settings("textcnn", write_review_files(folder), folder / "run"))["training_loss"]
 
 
+def test_the_average_of_the_weights_is_judged_and_kept_and_the_training_is_the_same(run, tmp_path):
+    """The average over the updates is made here once more, from the weights after each."""
+    import keras
+
+    class Average(keras.callbacks.Callback):
+        seen, done, value = [], 0, 0.0
+
+        def on_train_batch_end(self, batch, logs=None):
+            if keras.config.backend() == "jax":
+                self.model.jax_state_sync()
+            kept = min(0.8, self.done / (self.done + 9))
+            self.done += 1
+            self.value = kept * self.value + (1 - kept) * last_weight(self.model)
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.seen.append((last_weight(self.model), self.value))
+
+    def last_weight(model):
+        return keras.ops.convert_to_numpy(model.trainable_variables[-1].value).copy()
+
+    plain = run(output_dir=str(tmp_path / "plain"))
+    averaged = run(ema_momentum=0.8, callbacks=[Average()])
+    for validated, average in Average.seen:
+        np.testing.assert_allclose(validated, average, rtol=1e-4, atol=1e-6)
+    losses = [[line["training_loss"] for line in record.history] for record in (plain, averaged)]
+    assert losses[0] == losses[1]
+    assert plain["validation_loss"] != averaged["validation_loss"]
+    kept = kmodels.load(averaged.output_dir).evaluate().loss
+    assert kept == pytest.approx(averaged["validation_loss"], rel=1e-4)
+
+
 def test_tensorboard_reads_what_a_run_writes(run):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -6,6 +6,8 @@ predict_function(model)          a model as a function that starts it on a batch
 COMPILES_EACH_SHAPE              whether a batch of a new shape costs that function a compilation
 prepare(model)                   how this backend computes what Keras would do slowly; the model stays what it is
 optimizer_class(kind)            Keras's optimizer as this backend should run it
+average(averages, variables, part)
+                                 moves averages towards weights, by that part of the way
 device_memory()                  [DeviceMemory, …] of the accelerators the framework measures; empty on a CPU
 reset_peak_device_memory()       peaks start anew
 random_state()                   the framework's own random generators as JSON; None where it has none

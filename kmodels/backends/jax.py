@@ -182,6 +182,17 @@ def optimizer_class(kind: Any):
     return kind
 
 
+def average(averages, variables, part):
+    """As `kmodels.backends` says; XLA makes one pass of it.
+
+    Args:
+        averages, variables: [keras.Variable, …], of the same shapes.
+        part: float32, a scalar.
+    """
+    for each, variable in zip(averages, variables):
+        each.assign(each + (variable - each) * part)
+
+
 def device_memory():
     """Memory of each local accelerator as XLA's allocator counts it; empty on a CPU, which has no such count."""
     statistics = [device.memory_stats() for device in jax.local_devices()]

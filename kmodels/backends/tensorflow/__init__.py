@@ -249,6 +249,17 @@ def _fused(kind: Any):
     return Fused
 
 
+def average(averages, variables, part):
+    """As `kmodels.backends` says.
+
+    Args:
+        averages, variables: [keras.Variable, …], of the same shapes.
+        part: float32, a scalar.
+    """
+    for each, variable in zip(averages, variables):
+        each.value.assign_add((variable.value - each.value) * part)
+
+
 def device_memory():
     """Memory of each GPU as TensorFlow's allocator counts it; empty without a GPU."""
     counts = [tf.config.experimental.get_memory_info(name) for name in _gpu_names()]

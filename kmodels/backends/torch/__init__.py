@@ -130,6 +130,18 @@ def prepare(model):
     encoder.prepare(model, kernels)
 
 
+@torch.no_grad()
+def average(averages, variables, part):
+    """As `kmodels.backends` says, in place.
+
+    Args:
+        averages, variables: [keras.Variable, …], of the same shapes.
+        part: float32, a scalar.
+    """
+    for each, variable in zip(averages, variables):
+        each.value.lerp_(variable.value, part)
+
+
 def device_memory():
     """Memory of each GPU that this process uses, as PyTorch's allocator counts it; empty without a GPU."""
     if not torch.cuda.is_available():
