@@ -25,7 +25,7 @@ pytestmark = pytest.mark.backend
 
 def settings_of(files, folder, model="bilstm", **more):
     """Without dropout, and with a last batch that the sentences don't fill: 96 and 32 sentences in batches of 20."""
-    chosen = {"dropout": 0.0, "batch_size": 20, "save_predictions": True, "num_buckets": 2}
+    chosen = {"dropout": 0.0, "batch_size": 20, "save_predictions": True, "num_buckets": 2, "ema_momentum": 0.5}
     if model in ("textcnn", "bilstm"):
         chosen["word_dropout"] = 0.0
     return tiny_settings(model, files, folder, **(chosen | more))
