@@ -1,0 +1,83 @@
+"""TensorFlow's collective operations: what several workers compute together."""
+
+import functools
+import itertools
+import json
+import os
+
+import tensorflow as tf
+
+_GROUP_KEY = 1  # of all workers, for TensorFlow's collective operations
+_keys = itertools.count(1)  # each operation has its own, the same in every worker
+_num_workers = 1
+_wait_seconds = 0.0
+
+
+def join(group, met, seconds):
+    """Makes this process one of several workers.
+
+    The strategy starts TensorFlow's own servers and connections, and is not entered: under it, `fit` fails in Keras
+    3.15 (keras issue 20585). Variables stay plain ones, and gradients are averaged by its collective operations.
+
+    Args:
+        group: kmodels.workers.group.Group.
+        met: kmodels.workers.meeting.Met: where the workers are.
+        seconds: how long an operation waits for the others before it fails.
+    """
+    global _num_workers, _wait_seconds
+    task = {"type": "worker", "index": group.rank}
+    os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": list(met.addresses)}, "task": task})
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        tf.config.set_visible_devices(gpus[group.local_rank % len(gpus)], "GPU")
+    tf.distribute.MultiWorkerMirroredStrategy()
+    del os.environ["TF_CONFIG"]  # Keras would take it for its own
+    _num_workers, _wait_seconds = group.size, seconds
+
+
+def leave():
+    """Makes this process one that works alone again: nothing is to be done for that here."""
+
+
+def all_reduce(values, operation):
+    """Numbers of all workers, put together one by one.
+
+    Args:
+        values: float64, NumPy, of the same shape in every worker.
+        operation: "sum" or "max".
+
+    Returns:
+        float64, NumPy, the same in every worker.
+    """
+    tensor = tf.constant(values, tf.float64)
+    return reduced(tensor, {"sum": "Add", "max": "Max"}[operation], _key_of(operation, tuple(tensor.shape))).numpy()
+
+
+def num_workers():
+    """How many processes compute together."""
+    return _num_workers
+
+
+def new_key():
+    """Another operation's number, the same in every worker, for all come to it in the same order."""
+    return next(_keys)
+
+
+@functools.cache
+def _key_of(operation, shape):
+    """The number of one kind of operation, given when it is first asked for."""
+    return new_key()
+
+
+def reduced(tensor, operation, key):
+    """A tensor of all workers, put together by "Add" or "Max": the same in each, of the same shape as each worker's."""
+    return tf.raw_ops.CollectiveReduceV2(
+        input=tensor,
+        group_size=_num_workers,
+        group_key=_GROUP_KEY,
+        instance_key=key,
+        ordering_token=[],
+        merge_op=operation,
+        final_op="Id",
+        timeout_seconds=_wait_seconds,
+    )

@@ -1,0 +1,116 @@
+"""Keras's Adam and AdamW with TensorFlow's kernel, and with gradients that several workers average."""
+
+import itertools
+from typing import Any
+
+import tensorflow as tf
+
+from kmodels.backends import is_table
+from kmodels.backends.tensorflow.collective import new_key, num_workers, reduced
+
+
+def optimizer_class(kind: Any):
+    """Keras's Adam or AdamW, told each gradient as a dense tensor; on a CPU with TensorFlow's kernel for the update.
+
+    The gradient of a looked-up table comes as rows, one for each time a word occurs. Keras 3.15 takes their squares and
+    their norm before it adds up the rows of one word: a wrong second moment wherever a batch repeats a word.
+    """
+    if not tf.config.list_logical_devices("GPU"):
+        kind = _fused(kind)
+
+    class DenseGradients(kind):
+        def apply(self, grads, trainable_variables=None):
+            variables = trainable_variables or self._trainable_variables
+            dense = [
+                gradient if gradient is None else tf.ensure_shape(tf.convert_to_tensor(gradient), variable.shape)
+                for gradient, variable in zip(grads, variables)
+            ]
+            return super().apply(dense, trainable_variables)
+
+    class Averaged(DenseGradients):
+        def apply(self, grads, trainable_variables=None):
+            variables = trainable_variables or self._trainable_variables
+            self._are_tables = [is_table(each) for each, gradient in zip(variables, grads) if gradient is not None]
+            return super().apply(grads, trainable_variables)
+
+        def _clip_gradients(self, grads):
+            return super()._clip_gradients(_averaged(grads, self._are_tables))
+
+    return DenseGradients if num_workers() == 1 else Averaged
+
+
+def _fused(kind: Any):
+    """An optimizer whose update is one pass over every weight, and whose clipping makes no squares of all gradients.
+
+    Keras's own takes a dozen passes, each an operation of its own where XLA does not join them, as on a CPU.
+    """
+
+    class Fused(kind):
+        def _clip_gradients(self, grads):
+            return tf.clip_by_global_norm(grads, self.global_clipnorm)[0] if self.global_clipnorm else grads
+
+        def _backend_update_step(self, grads, trainable_variables, learning_rate):
+            step = tf.cast(self.iterations + 1, tf.float32)
+            for gradient, variable in zip(grads, trainable_variables):
+                place = self._get_variable_index(variable)
+                tf.raw_ops.ResourceApplyAdam(
+                    var=variable.value.handle,
+                    m=self._momentums[place].value.handle,
+                    v=self._velocities[place].value.handle,
+                    beta1_power=tf.pow(self.beta_1, step),
+                    beta2_power=tf.pow(self.beta_2, step),
+                    lr=tf.cast(learning_rate, tf.float32),
+                    beta1=self.beta_1,
+                    beta2=self.beta_2,
+                    epsilon=self.epsilon,
+                    grad=gradient,
+                )
+
+    return Fused
+
+
+def _averaged(gradients, are_tables):
+    """The mean of each gradient over the workers: of tables, only those rows go round that some batch used.
+
+    Args:
+        gradients: [tf.Tensor, …].
+        are_tables: [bool, …], True for a gradient whose rows are 0 but for words that occur.
+    """
+    tables = [gradient for gradient, is_table in zip(gradients, are_tables) if is_table]
+    rows = _rows_in_use(tables)
+    whole = [gradient for gradient, is_table in zip(gradients, are_tables) if not is_table]
+    flat = tf.concat([tf.reshape(each, [-1]) for each in whole], axis=0)
+    parts = tf.split(reduced(flat, "Add", new_key()) / num_workers(), [tf.size(each) for each in whole])
+    others = iter([tf.reshape(part, tf.shape(each)) for part, each in zip(parts, whole)])
+    filled = iter(
+        [
+            tf.tensor_scatter_nd_update(table, places[:, None], _reduced_rows(table, places) / num_workers())
+            for table, places in zip(tables, rows)
+        ]
+    )
+    return [next(filled if is_table else others) for is_table in are_tables]
+
+
+def _reduced_rows(table, places):
+    """The sum of some rows over the workers. The operation wants a shape known beforehand: rows of 0 fill it up."""
+    rows, count, most = tf.gather(table, places), tf.size(places), table.shape[0]
+    capacities = [*itertools.takewhile(lambda size: size < most, (2**power for power in range(8, 64))), most]
+
+    def branch(capacity, key):
+        def reduce():
+            padded = tf.ensure_shape(tf.pad(rows, [[0, capacity - count], [0, 0]]), (capacity, table.shape[1]))
+            return reduced(padded, "Add", key)[:count]
+
+        return reduce
+
+    number = tf.searchsorted(capacities, [count])[0]
+    return tf.switch_case(number, [branch(capacity, new_key()) for capacity in capacities])
+
+
+def _rows_in_use(tables):
+    """The rows of each table that are not 0 in some worker: [int64, (num_rows,), …]."""
+    if not tables:
+        return []
+    in_use = [tf.cast(tf.reduce_any(tf.not_equal(table, 0), axis=1), tf.int32) for table in tables]
+    masks = reduced(tf.concat(in_use, axis=0), "Max", new_key())
+    return [tf.where(mask)[:, 0] for mask in tf.split(masks, [table.shape[0] for table in tables])]
