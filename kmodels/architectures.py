@@ -70,6 +70,7 @@ ENCODER_DEFAULTS = {
     "weight_decay": 0.01,
     "warmup_fraction": 0.1,
     "max_length": 128,
+    "word_dropout": 0.0,
     "label_smoothing": 0.0,
     "ema_momentum": 0.0,
 }
@@ -157,7 +158,7 @@ ONLY_FOR = {
     "num_filters": ("textcnn",),
     "kernel_sizes": ("textcnn",),
     "lstm_units": ("bilstm", "bert_base_lstm"),
-    "word_dropout": ("textcnn", "bilstm"),
+    "word_dropout": ("textcnn", "bilstm", *_ENCODERS),
     "preset": _ENCODERS,
     "frozen_layers": _ENCODERS,
     "lora_rank": _ENCODERS,

@@ -71,7 +71,11 @@ class RunConfig:
         None, "Model", "the rate of every dropout of the model; 0 turns them all off", least=0, below=1
     )
     word_dropout: float | None = setting(
-        None, "Model", "part of the words that a training batch does not show (textcnn, bilstm)", least=0, below=1
+        None,
+        "Model",
+        "part of the words, or of an encoder's tokens, that a training batch does not show",
+        least=0,
+        below=1,
     )
     vocabulary_size: int | None = setting(
         None, "Model", "most entries of a vocabulary made from the training text; default: 20000", least=100

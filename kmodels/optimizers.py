@@ -79,10 +79,10 @@ def _averaging(kind: Any):
     """An optimizer that keeps the exponential moving average of the weights, and changes nothing else.
 
     Keras's own `use_ema` puts the average in the weights' place whenever `fit` ends, and begins with the first state,
-    which then counts for long. Here, until the momentum says less, update t is given the part 4 / (t + 3) of the
-    average, which thus is one of the last third of all updates, more or less.
+    which then counts for long. Here, until the momentum says less, update t is given the part 2 / (t + 1) of the
+    average, so that each state counts by its number: what was early hardly does.
 
-    Source: Polyak & Juditsky 1992; Shamir & Zhang 2013, section 4, with eta = 3 (the beginning).
+    Source: Polyak & Juditsky 1992; Shamir & Zhang 2013, section 4, with eta = 1 (the beginning).
     """
 
     class Averaging(kind):
@@ -98,7 +98,7 @@ def _averaging(kind: Any):
             before = ops.cast(self.iterations, "float32")
             super().apply(grads, trainable_variables)
             is_update = ops.cast(self.iterations, "float32") - before  # 0 where gradients are only added up
-            part = is_update * ops.maximum(1 - self.momentum, 4 / (before + 4))
+            part = is_update * ops.maximum(1 - self.momentum, 2 / (before + 2))
             backends.current().average(self.averages, self._trainable_variables, part)
 
     return Averaging

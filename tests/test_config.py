@@ -33,7 +33,6 @@ from kmodels.errors import InputError
         ({"model": "bilstm", "pooling": "pooler"}, "pooling must be one of max, last, mean for bilstm; got 'pooler'"),
         ({"preset": "x"}, "preset is a setting of bert_base_pool, .*; textcnn has none"),
         ({"lora_rank": 4}, "lora_rank is a setting of bert_base_pool, "),
-        ({"model": "roberta_pool", "word_dropout": 0.1}, "word_dropout is a setting of textcnn, bilstm; roberta_pool"),
         ({"model": "bilstm", "num_filters": 3}, "num_filters is a setting of textcnn; bilstm has none"),
         ({"lstm_units": 3}, "lstm_units is a setting of bilstm, bert_base_lstm; textcnn has none"),
         ({"model": "bert_base_pool", "vocabulary_size": 500}, "a pretrained preset has its own"),

@@ -60,7 +60,7 @@ def test_the_average_follows_the_weights_and_leaves_them_alone(numbers, steps):
     np.testing.assert_array_equal(last, applied(adamw(RATE, **settings), weights, gradients))
     expected = 0
     for done in range(len(gradients) // steps):
-        kept = min(0.25, done / (done + 4))
+        kept = min(0.25, done / (done + 2))
         state = applied(adamw(RATE, **settings), weights, gradients[: (done + 1) * steps])
         expected = kept * expected + (1 - kept) * state
     [(_, average)] = averages_of(optimizer)

@@ -210,7 +210,7 @@ def test_the_average_of_the_weights_is_judged_and_kept_and_the_training_is_the_s
         def on_train_batch_end(self, batch, logs=None):
             if keras.config.backend() == "jax":
                 self.model.jax_state_sync()
-            kept = min(0.8, self.done / (self.done + 4))
+            kept = min(0.8, self.done / (self.done + 2))
             self.done += 1
             self.value = kept * self.value + (1 - kept) * last_weight(self.model)
 

@@ -5,6 +5,7 @@ from keras import ops
 
 from kmodels.layers.bidirectional_lstm import BidirectionalLSTM
 from kmodels.layers.first_token import FirstTokenOfLayer
+from kmodels.layers.hidden_tokens import HiddenTokens
 from kmodels.layers.initializers import TruncatedNormal
 from kmodels.layers.pooling import MaskedPooling
 from kmodels.models.inputs import dropout_layer, logits_layer, token_inputs
@@ -13,7 +14,7 @@ from kmodels.models.inputs import dropout_layer, logits_layer, token_inputs
 STDDEV = 0.02
 
 
-def encoder_pool(backbone, num_classes, pooling="pooler", dropout=0.1, seed=0):
+def encoder_pool(backbone, num_classes, pooling="pooler", dropout=0.1, word_dropout=0.0, seed=0):
     """An encoder, one vector a sentence, a linear layer.
 
     Args:
@@ -22,6 +23,7 @@ def encoder_pool(backbone, num_classes, pooling="pooler", dropout=0.1, seed=0):
         pooling: "pooler": the first token through dense + tanh, pretrained in BERT and new in RoBERTa; or "first",
             "mean" or "max" of the last hidden states.
         dropout: rate before the last layer.
+        word_dropout: part of the tokens, but not of first ones, that a training batch does not show.
         seed: of the new layers' initial weights, the same numbers on every backend.
 
     Returns:
@@ -31,16 +33,17 @@ def encoder_pool(backbone, num_classes, pooling="pooler", dropout=0.1, seed=0):
     Source: Devlin et al. 2019, section 4.1; Liu et al. 2019 (RoBERTa).
     """
     inputs = token_inputs()
+    shown = _shown(inputs, word_dropout, seed)
     if pooling in ("mean", "max"):
-        pooled = MaskedPooling(pooling, name="pooling")(_encode(backbone, inputs), inputs["padding_mask"])
+        pooled = MaskedPooling(pooling, name="pooling")(_encode(backbone, shown), shown["padding_mask"])
         _freeze_unused_pooler(backbone)
     elif pooling == "first":
-        pooled = _encode_first(backbone, inputs)
+        pooled = _encode_first(backbone, shown)
         _freeze_unused_pooler(backbone)
     elif hasattr(backbone, "pooled_dense"):
-        pooled = backbone.pooled_dense(_encode_first(backbone, inputs))
+        pooled = backbone.pooled_dense(_encode_first(backbone, shown))
     else:
-        first = _encode_first(backbone, inputs)
+        first = _encode_first(backbone, shown)
         pooled = keras.layers.Dense(
             backbone.hidden_dim,
             activation="tanh",
@@ -51,7 +54,7 @@ def encoder_pool(backbone, num_classes, pooling="pooler", dropout=0.1, seed=0):
     return keras.Model(inputs, logits_layer(num_classes, seed, STDDEV)(x), name="encoder_pool")
 
 
-def encoder_lstm(backbone, num_classes, lstm_units=256, pooling="last", dropout=0.1, seed=0):
+def encoder_lstm(backbone, num_classes, lstm_units=256, pooling="last", dropout=0.1, word_dropout=0.0, seed=0):
     """An encoder, a bidirectional LSTM over its sequence output, a linear layer.
 
     Args:
@@ -60,6 +63,7 @@ def encoder_lstm(backbone, num_classes, lstm_units=256, pooling="last", dropout=
         lstm_units: size of each direction's state.
         pooling: "last" (the last states of both directions), "mean" or "max" over the tokens.
         dropout: rate before the last layer.
+        word_dropout: part of the tokens, but not of first ones, that a training batch does not show.
         seed: of the new layers' initial weights, the same numbers on every backend.
 
     Returns:
@@ -67,12 +71,19 @@ def encoder_lstm(backbone, num_classes, lstm_units=256, pooling="last", dropout=
         (batch, num_classes).
     """
     inputs = token_inputs()
-    hidden = _encode(backbone, inputs)  # (batch, length, hidden_dim)
+    hidden = _encode(backbone, _shown(inputs, word_dropout, seed))  # (batch, length, hidden_dim)
     _freeze_unused_pooler(backbone)
     lstm = BidirectionalLSTM(lstm_units, pooling, seed=seed, name="lstm")
     x = lstm(hidden, inputs["padding_mask"])  # (batch, 2 * lstm_units)
     x = dropout_layer(dropout, seed, "dropout")(x)
     return keras.Model(inputs, logits_layer(num_classes, seed, STDDEV)(x), name="encoder_lstm")
+
+
+def _shown(inputs, word_dropout, seed):
+    """The inputs with another padding mask, if some tokens are hidden while training."""
+    if not word_dropout:
+        return inputs
+    return inputs | {"padding_mask": HiddenTokens(word_dropout, seed, name="word_dropout")(inputs["padding_mask"])}
 
 
 def _encode(backbone, inputs):

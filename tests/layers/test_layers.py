@@ -107,3 +107,15 @@ def test_truncated_normal_stays_within_two_deviations():
     values = to_numpy(TruncatedNormal(0.02, 0, "x")((100, 100)))
     assert np.abs(values).max() <= 0.04
     assert abs(values.std() - 0.02 * 0.8796) < 3e-4  # a normal cut at two deviations keeps 0.8796 of its own
+
+
+def test_hidden_tokens_are_some_real_ones_but_never_the_first():
+    from kmodels.layers.hidden_tokens import HiddenTokens
+
+    mask = np.arange(50)[None] < np.array([[50], [20], [1]])
+    layer = HiddenTokens(0.3, seed=0, name="word_dropout")
+    np.testing.assert_array_equal(to_numpy(layer(mask)), mask)
+    shown = to_numpy(layer(mask, training=True))
+    assert shown[:, 0].all()
+    assert not (shown & ~mask).any()
+    assert 5 < (mask & ~shown).sum() < 40

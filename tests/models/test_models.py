@@ -122,7 +122,7 @@ def test_dropout_0_turns_every_dropout_of_the_model_off(name):
     assert all(layer.rate == 0 for layer in own)
 
 
-@pytest.mark.parametrize("name", ["textcnn", "bilstm"])
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_word_dropout_hides_words_in_training_only(name):
     model = tiny_model(name, dropout=0.0, word_dropout=0.5)
     inputs = sentences([6, 6], padded_to=6)
