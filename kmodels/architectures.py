@@ -59,7 +59,6 @@ WORD_DEFAULTS = {
     "max_length": 128,
     "word_dropout": 0.0,
     "label_smoothing": 0.0,
-    "ema_momentum": 0.0,
 }
 # Devlin et al. 2019, appendix A.3: 2e-5 to 5e-5, batches of 16 or 32, 2 to 4 epochs.
 ENCODER_DEFAULTS = {
@@ -72,7 +71,6 @@ ENCODER_DEFAULTS = {
     "max_length": 128,
     "word_dropout": 0.0,
     "label_smoothing": 0.0,
-    "ema_momentum": 0.0,
 }
 
 ARCHITECTURES = {

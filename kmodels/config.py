@@ -126,8 +126,8 @@ class RunConfig:
     gradient_accumulation_steps: int = setting(
         1, "Recipe", "batches whose gradients are averaged for one update", least=1
     )
-    ema_momentum: float | None = setting(
-        None,
+    ema_momentum: float = setting(
+        0.0,
         "Recipe",
         "validate and keep the moving average of the weights, of which each update leaves this part, as 0.999; 0: off",
         least=0,

@@ -54,6 +54,7 @@ def look_into(config):
 
 def _look_into_run(folder, config):
     there = RunConfig.from_json(records.read_json(folder / records.CONFIG))
+    there = there.resolved(there.backend)  # what it was written without, an older kmodels did not have
     finished = records.is_finished(folder)
     longer = config.epochs > there.epochs or config.patience not in (there.patience, None)
     differences = there.differences(config, going_on=longer or not finished)

@@ -116,6 +116,15 @@ def test_patience_stops_a_run_that_gets_no_better(run):
     assert record["training_epochs"] == record["epoch"]
 
 
+@pytest.mark.parametrize("model", ["textcnn", "bert_base_pool"])
+def test_a_run_written_before_a_setting_was_there_is_the_same_run(run, model):
+    first = run(model)
+    path = first.output_dir / records.CONFIG
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({name: config[name] for name in config if name not in ("ema_momentum", "word_dropout")}))
+    assert run(model).metrics == first.metrics
+
+
 def test_a_finished_run_gives_its_record_without_training(run):
     first = run()
     again = run(precision="auto")

@@ -39,8 +39,3 @@ def current():
     import keras
 
     return importlib.import_module(f"kmodels.backends.{keras.config.backend()}")
-
-
-def is_table(variable):
-    """True for a table of vectors to look up: its gradient is 0 but in the rows of the words that occur."""
-    return variable.path.endswith("/embeddings")

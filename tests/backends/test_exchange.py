@@ -24,8 +24,8 @@ def averaged(chosen_backend, monkeypatch):
     """averaged(gradients, are_tables) -> (averages, numbers sent), all NumPy."""
     if chosen_backend == "jax":
         pytest.skip("XLA decides what it exchanges")
-    file = {"torch": "torch.optimizer"}.get(chosen_backend, chosen_backend)
-    framework, workers = importlib.import_module(f"kmodels.backends.{file}"), Workers()
+    framework = importlib.import_module(f"kmodels.backends.{chosen_backend}.optimizer")
+    workers = Workers()
 
     def on_torch(tensor, operation=None):
         result = workers.added(tensor)
@@ -35,9 +35,9 @@ def averaged(chosen_backend, monkeypatch):
         monkeypatch.setattr(framework.distributed, "all_reduce", on_torch)
         monkeypatch.setattr(framework.distributed, "get_world_size", lambda: 2)
     else:
-        monkeypatch.setattr(framework, "_num_workers", 2)
+        monkeypatch.setattr(framework, "num_workers", lambda: 2)
         same = {"Add": workers.added, "Max": lambda tensor: workers.added(tensor) // 2}
-        monkeypatch.setattr(framework, "_reduced", lambda tensor, operation, key: same[operation](tensor))
+        monkeypatch.setattr(framework, "reduced", lambda tensor, operation, key: same[operation](tensor))
 
     def call(gradients, are_tables):
         import keras

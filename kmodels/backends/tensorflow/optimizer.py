@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from kmodels.backends import is_table
+from kmodels.backends import gradients
 from kmodels.backends.tensorflow.collective import new_key, num_workers, reduced
 
 
@@ -27,16 +27,7 @@ def optimizer_class(kind: Any):
             ]
             return super().apply(dense, trainable_variables)
 
-    class Averaged(DenseGradients):
-        def apply(self, grads, trainable_variables=None):
-            variables = trainable_variables or self._trainable_variables
-            self._are_tables = [is_table(each) for each, gradient in zip(variables, grads) if gradient is not None]
-            return super().apply(grads, trainable_variables)
-
-        def _clip_gradients(self, grads):
-            return super()._clip_gradients(_averaged(grads, self._are_tables))
-
-    return DenseGradients if num_workers() == 1 else Averaged
+    return DenseGradients if num_workers() == 1 else gradients.with_averaged(DenseGradients, _averaged)
 
 
 def _fused(kind: Any):
@@ -69,16 +60,16 @@ def _fused(kind: Any):
     return Fused
 
 
-def _averaged(gradients, are_tables):
+def _averaged(grads, are_tables):
     """The mean of each gradient over the workers: of tables, only those rows go round that some batch used.
 
     Args:
-        gradients: [tf.Tensor, …].
+        grads: [tf.Tensor, …].
         are_tables: [bool, …], True for a gradient whose rows are 0 but for words that occur.
     """
-    tables = [gradient for gradient, is_table in zip(gradients, are_tables) if is_table]
+    tables = [gradient for gradient, is_table in zip(grads, are_tables) if is_table]
     rows = _rows_in_use(tables)
-    whole = [gradient for gradient, is_table in zip(gradients, are_tables) if not is_table]
+    whole = [gradient for gradient, is_table in zip(grads, are_tables) if not is_table]
     flat = tf.concat([tf.reshape(each, [-1]) for each in whole], axis=0)
     parts = tf.split(reduced(flat, "Add", new_key()) / num_workers(), [tf.size(each) for each in whole])
     others = iter([tf.reshape(part, tf.shape(each)) for part, each in zip(parts, whole)])

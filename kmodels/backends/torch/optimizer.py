@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import distributed
 
-from kmodels.backends import is_table
+from kmodels.backends import gradients
 
 
 def optimizer_class(kind: Any):
@@ -15,7 +15,8 @@ def optimizer_class(kind: Any):
     """
     if not torch.cuda.is_available():
         kind = _fused(kind)
-    return _with_averaged_gradients(kind) if distributed.is_initialized() else kind
+    # Keras 3.15 has no workers on PyTorch.
+    return gradients.with_averaged(kind, _averaged) if distributed.is_initialized() else kind
 
 
 def _fused(kind: Any):
@@ -79,31 +80,16 @@ def _fused(kind: Any):
     return Fused
 
 
-def _with_averaged_gradients(kind: Any):
-    """An optimizer that clips and applies the mean of the workers' gradients. Keras 3.15 has no workers on PyTorch."""
-
-    class Averaged(kind):
-        def apply(self, grads, trainable_variables=None):
-            variables = trainable_variables or self._trainable_variables
-            self._are_tables = [is_table(each) for each, gradient in zip(variables, grads) if gradient is not None]
-            return super().apply(grads, trainable_variables)
-
-        def _clip_gradients(self, grads):
-            return super()._clip_gradients(_averaged(grads, self._are_tables))
-
-    return Averaged
-
-
-def _averaged(gradients, are_tables):
+def _averaged(grads, are_tables):
     """The mean of each gradient over the workers: one message for all, with those rows of tables that some batch used.
 
     Args:
-        gradients: [torch.Tensor, …]; those of tables are changed in place.
+        grads: [torch.Tensor, …]; those of tables are changed in place.
         are_tables: [bool, …], True for a gradient whose rows are 0 but for words that occur.
     """
-    tables = [gradient for gradient, is_table in zip(gradients, are_tables) if is_table]
+    tables = [gradient for gradient, is_table in zip(grads, are_tables) if is_table]
     rows = _rows_in_use(tables)
-    whole = [gradient for gradient, is_table in zip(gradients, are_tables) if not is_table]
+    whole = [gradient for gradient, is_table in zip(grads, are_tables) if not is_table]
     sent = [*whole, *[table[places] for table, places in zip(tables, rows)]]
     flat = torch.cat([each.reshape(-1) for each in sent])
     distributed.all_reduce(flat)
@@ -112,7 +98,7 @@ def _averaged(gradients, are_tables):
     for table, places, part in zip(tables, rows, averaged[len(whole) :]):
         table[places] = part
     others = iter(averaged)
-    return [gradient if is_table else next(others) for gradient, is_table in zip(gradients, are_tables)]
+    return [gradient if is_table else next(others) for gradient, is_table in zip(grads, are_tables)]
 
 
 def _rows_in_use(tables):
