@@ -160,6 +160,7 @@ ONLY_FOR = {
     "preset": _ENCODERS,
     "frozen_layers": _ENCODERS,
     "lora_rank": _ENCODERS,
+    "layer_decay": _ENCODERS,
 }
 
 # Turc et al. 2019, "Well-Read Students Learn Better": the miniature BERTs, and the two sizes of Devlin et al. 2019.

@@ -111,6 +111,13 @@ class RunConfig:
     epochs: int | None = setting(None, "Recipe", "passes over the training data", least=1)
     batch_size: int | None = setting(None, "Recipe", "sentences in a batch", least=1)
     learning_rate: float | None = setting(None, "Recipe", "the highest learning rate", above=0)
+    layer_decay: float = setting(
+        1.0,
+        "Recipe",
+        "each layer of the encoder learns at this part of the rate of the layer above, as 0.8; 1: all alike",
+        above=0,
+        most=1,
+    )
     schedule: str | None = setting(
         None, "Recipe", "what follows the warm-up: constant, or linear decay to 0", choices=SCHEDULES
     )
@@ -275,7 +282,8 @@ def _check_together(config):
         allowed = f"one of {', '.join(architecture.poolings)}" if architecture.poolings else "left out"
         raise InputError(f"pooling must be {allowed} for {config.model}; got {config.pooling!r}")
     for name, models in ONLY_FOR.items():
-        if getattr(config, name) and not architecture.has(name):
+        value = getattr(config, name)
+        if value and value != RunConfig.__dataclass_fields__[name].default and not architecture.has(name):
             raise InputError(f"{name} is a setting of {', '.join(models)}; {config.model} has none")
     if config.frozen_embeddings and config.embeddings is None:
         raise InputError("frozen_embeddings needs embeddings: random vectors must be trained; give --embeddings")

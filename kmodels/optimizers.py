@@ -49,7 +49,7 @@ def adamw(learning_rate, weight_decay=0.01, clip_norm=1.0, gradient_accumulation
     """AdamW that decays no bias and no norm, and can keep the moving average of the weights.
 
     Args:
-        learning_rate: float or schedule.
+        learning_rate: float or schedule; of a variable that has a `learning_rate_factor`, so many times that.
         weight_decay: decoupled decay of all other weights; 0 for plain Adam.
         clip_norm: longest global gradient norm; 0 or None for no clipping.
         gradient_accumulation_steps: batches whose gradients are averaged for one update.
@@ -64,7 +64,7 @@ def adamw(learning_rate, weight_decay=0.01, clip_norm=1.0, gradient_accumulation
     }
     # Without decay, AdamW would still pass over every weight to subtract nothing.
     kind = keras.optimizers.AdamW if weight_decay else keras.optimizers.Adam
-    kind = backends.current().optimizer_class(kind)
+    kind = _by_factor(backends.current().optimizer_class(kind))
     if ema_momentum:
         kind, settings = _averaging(kind), settings | {"momentum": ema_momentum}
     if not weight_decay:
@@ -73,6 +73,38 @@ def adamw(learning_rate, weight_decay=0.01, clip_norm=1.0, gradient_accumulation
     # Leaf names: on torch and jax a variable is matched by its own name, on tensorflow by its path.
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+def _by_factor(kind: Any):
+    """An optimizer that updates, and decays, a variable at `learning_rate_factor` times the rate, if it has that."""
+
+    class ByFactor(kind):
+        weight_decay: float | None
+
+        def _apply_weight_decay(self, variables):
+            decay = self.weight_decay
+            for factor, places in _places(variables):
+                self.weight_decay = decay and decay * factor
+                super()._apply_weight_decay([variables[place] for place in places])
+            self.weight_decay = decay
+
+        def _backend_update_step(self, grads, trainable_variables, learning_rate):
+            for factor, places in _places(trainable_variables):
+                super()._backend_update_step(
+                    [grads[place] for place in places],
+                    [trainable_variables[place] for place in places],
+                    learning_rate * factor,
+                )
+
+    return ByFactor
+
+
+def _places(variables):
+    """[(factor of the learning rate, [place of a variable that has it, …]), …]."""
+    places: dict[float, list[int]] = {}
+    for place, variable in enumerate(variables):
+        places.setdefault(getattr(variable, "learning_rate_factor", 1.0), []).append(place)
+    return list(places.items())
 
 
 def _averaging(kind: Any):

@@ -8,15 +8,15 @@ pytestmark = pytest.mark.backend
 RATE, DECAY, BETA_1, BETA_2, EPSILON = 0.1, 0.05, 0.9, 0.999, 1e-7
 
 
-def plain_adamw(weights, gradients, decayed):
+def plain_adamw(weights, gradients, decayed, factor=1.0):
     """Loshchilov & Hutter 2019, algorithm 2, epsilon beside the uncorrected second moment as Keras has it."""
     weights, first, second = weights.copy(), np.zeros_like(weights), np.zeros_like(weights)
     for step, gradient in enumerate(gradients, start=1):
         if decayed:
-            weights -= RATE * DECAY * weights
+            weights -= factor * RATE * DECAY * weights
         first = BETA_1 * first + (1 - BETA_1) * gradient
         second = BETA_2 * second + (1 - BETA_2) * gradient**2
-        rate = RATE * np.sqrt(1 - BETA_2**step) / (1 - BETA_1**step)
+        rate = factor * RATE * np.sqrt(1 - BETA_2**step) / (1 - BETA_1**step)
         weights -= rate * first / (np.sqrt(second) + EPSILON)
     return weights
 
@@ -47,6 +47,26 @@ def test_adamw_equals_a_plain_one_and_decays_no_bias(numbers, name, decay):
     optimizer = adamw(RATE, weight_decay=decay, clip_norm=0)
     expected = plain_adamw(weights, gradients, decayed=decay > 0 and name == "kernel")
     np.testing.assert_allclose(applied(optimizer, weights, gradients, name), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("decay", [0.0, DECAY])
+def test_a_variable_with_a_factor_learns_and_decays_at_so_many_times_the_rate(numbers, decay):
+    import keras
+
+    from kmodels.optimizers import adamw
+
+    weights, gradients = numbers
+    variables = {factor: keras.Variable(weights, name="kernel") for factor in (0.5, 1.0, 0.25)}
+    for factor, variable in variables.items():
+        if factor != 1.0:
+            variable.learning_rate_factor = factor
+    optimizer = adamw(RATE, weight_decay=decay, clip_norm=0)
+    optimizer.build([*variables.values()])
+    for gradient in gradients:
+        optimizer.apply([keras.ops.convert_to_tensor(gradient)] * len(variables), [*variables.values()])
+    for factor, variable in variables.items():
+        expected = plain_adamw(weights, gradients, decay > 0, factor)
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(variable.value), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("steps", [1, 2])

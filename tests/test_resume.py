@@ -81,8 +81,8 @@ def test_every_recipe_goes_on_in_the_same_bits(train, settings, tmp_path):
     assert bits(tmp_path / "killed") == bits(tmp_path / "whole")
 
 
-def test_low_rank_updates_and_frozen_layers_go_on_without_their_preset(train, tmp_path):
-    settings = {"lora_rank": 2, "frozen_layers": 1}
+@pytest.mark.parametrize("settings", [{"lora_rank": 2, "frozen_layers": 1}, {"layer_decay": 0.5}], ids=str)
+def test_low_rank_updates_frozen_layers_and_rates_by_layer_go_on_without_their_preset(train, tmp_path, settings):
     train("whole", "bert_base_pool", **settings)
     train_with_kills(train, [(1, 2)], "bert_base_pool", **settings)
     assert bits(tmp_path / "killed") == bits(tmp_path / "whole")

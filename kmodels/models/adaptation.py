@@ -1,4 +1,4 @@
-"""How an encoder is trained: its tables in float32, lower layers frozen, low-rank updates."""
+"""How an encoder is trained: its tables in float32, lower layers frozen or at lower rates, low-rank updates."""
 
 import keras
 
@@ -34,12 +34,34 @@ def freeze(backbone, num_layers):
         raise InputError(f"frozen_layers must be at most {backbone.num_layers}, this encoder's; got {num_layers}")
     if num_layers == 0:
         return
-    encoder_layers = set(map(id, backbone.transformer_layers))
-    others = [layer for layer in backbone.layers if id(layer) not in encoder_layers and layer.name != "pooled_dense"]
-    for layer in [*others, *backbone.transformer_layers[:num_layers]]:
+    for layer in [*_embedding_layers(backbone), *backbone.transformer_layers[:num_layers]]:
         # Not `layer.trainable`: on TensorFlow, setting it to what it is already leaves the layers inside as they are.
         for variable in layer.weights:
             variable.trainable = False
+
+
+def decay_rates(backbone, layer_decay):
+    """Has each layer of an encoder learn at a part of the rate of the layer above; the embeddings are the lowest.
+
+    Args:
+        backbone: KerasHub encoder; its variables get a `learning_rate_factor`, which `kmodels.optimizers` reads.
+        layer_decay: the part; of the topmost layer, that of the learning rate. 1 changes nothing.
+
+    Source: Clark et al. 2020 (ELECTRA), appendix B; Bao et al. 2022 (BEiT), for the place of the topmost layer.
+    """
+    if layer_decay == 1:
+        return
+    factor = layer_decay
+    for layers in [*[[layer] for layer in reversed(backbone.transformer_layers)], _embedding_layers(backbone)]:
+        for variable in [variable for layer in layers for variable in layer.weights]:
+            variable.learning_rate_factor = factor
+        factor *= layer_decay
+
+
+def _embedding_layers(backbone):
+    """An encoder's layers that are neither a transformer's nor its pooler."""
+    encoder_layers = set(map(id, backbone.transformer_layers))
+    return [layer for layer in backbone.layers if id(layer) not in encoder_layers and layer.name != "pooled_dense"]
 
 
 def add_lora(backbone, rank, seed):

@@ -10,7 +10,7 @@ from kmodels.data import tokenizer_training
 from kmodels.errors import InputError
 from kmodels.layers.initializers import TruncatedNormal
 from kmodels.models import encoder_sizes, hugging_face, hugging_face_tokenizer, keras_preset, preset_files
-from kmodels.models.adaptation import add_lora, freeze, look_up_in_float32
+from kmodels.models.adaptation import add_lora, decay_rates, freeze, look_up_in_float32
 from kmodels.settings import did_you_mean
 
 _BACKBONES = {
@@ -213,7 +213,8 @@ def _adapt(backbone, config):
     look_up_in_float32(backbone)
     if config.lora_rank:
         add_lora(backbone, config.lora_rank, config.seed)
-    freeze(backbone, config.frozen_layers)  # the last, for add_lora sets anew what trains
+    freeze(backbone, config.frozen_layers)  # after add_lora, which sets anew what trains
+    decay_rates(backbone, config.layer_decay)
 
 
 def _check_path(preset, reads):

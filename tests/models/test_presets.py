@@ -836,3 +836,19 @@ def test_a_run_trains_no_frozen_layers_low_rank_updates(presets, whole):
     trained = {variable.path for variable in model.trainable_variables}
     assert {path.split("/")[0] for path in trained} == {"transformer_layer_1", "logits"}
     assert len(trained) == 4 + 2
+
+
+@pytest.mark.parametrize("pooling", ["mean", "pooler"])
+def test_each_layer_learns_at_a_part_of_the_rate_of_the_one_above(presets, whole, pooling):
+    from kmodels import models
+
+    config = config_of(whole["bert", "hugging_face"], layer_decay=0.5, pooling=pooling)
+    tokenizer, backbone = presets.load(config, [])
+    model = models.build(config, 2, tokenizer.vocabulary_size, backbone)
+    factors = {}
+    for variable in model.trainable_variables:
+        factors.setdefault(variable.path.split("/")[0], set()).add(getattr(variable, "learning_rate_factor", 1.0))
+    assert factors.pop("pooled_dense", {1.0}) == {1.0}
+    assert factors.pop("logits") == {1.0}
+    assert [factors.pop(f"transformer_layer_{number}") for number in (1, 0)] == [{0.5}, {0.25}]
+    assert factors and set.union(*factors.values()) == {0.125}
