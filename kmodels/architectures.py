@@ -58,6 +58,7 @@ WORD_DEFAULTS = {
     "warmup_fraction": 0.0,
     "max_length": 128,
     "word_dropout": 0.0,
+    "ema_momentum": 0.0,
     "label_smoothing": 0.0,
 }
 # Devlin et al. 2019, appendix A.3: 2e-5 to 5e-5, batches of 16 or 32, 2 to 4 epochs.
@@ -70,6 +71,7 @@ ENCODER_DEFAULTS = {
     "warmup_fraction": 0.1,
     "max_length": 128,
     "word_dropout": 0.0,
+    "ema_momentum": 0.0,
     "label_smoothing": 0.0,
 }
 
@@ -85,8 +87,9 @@ ARCHITECTURES = {
             defaults=WORD_DEFAULTS
             | {"embedding_dim": 300, "num_filters": 100, "kernel_sizes": (2, 3, 4, 5), "dropout": 0.5}
             | {"epochs": 3, "schedule": "linear", "label_smoothing": 0.1},
-            defaults_with_embeddings={"frozen_embeddings": False, "learning_rate": 5e-4, "label_smoothing": 0.0}
-            | {"word_dropout": 0.1},
+            # A large table: more words that the training text has not.
+            defaults_with_embeddings={"frozen_embeddings": False, "vocabulary_size": 50_000, "learning_rate": 5e-4}
+            | {"label_smoothing": 0.0, "word_dropout": 0.1},
         ),
         Architecture(
             "bilstm",
@@ -99,9 +102,8 @@ ARCHITECTURES = {
             defaults=WORD_DEFAULTS
             | {"embedding_dim": 300, "lstm_units": 150, "dropout": 0.5, "word_dropout": 0.2}
             | {"epochs": 4, "schedule": "linear", "label_smoothing": 0.1},
-            # A table that stays as it is may well be large: more words that the training text has not.
             defaults_with_embeddings={"frozen_embeddings": True, "vocabulary_size": 50_000, "lstm_units": 256}
-            | {"dropout": 0.3, "word_dropout": 0.1, "epochs": 6},
+            | {"dropout": 0.3, "word_dropout": 0.1, "epochs": 5, "schedule": "constant", "ema_momentum": 0.999},
         ),
         Architecture(
             "bert_base_pool",
@@ -153,6 +155,7 @@ ONLY_FOR = {
     "embedding_dim": ("textcnn", "bilstm"),
     "embeddings": ("textcnn", "bilstm"),
     "frozen_embeddings": ("textcnn", "bilstm"),
+    "embedding_layers": ("textcnn", "bilstm"),
     "num_filters": ("textcnn",),
     "kernel_sizes": ("textcnn",),
     "lstm_units": ("bilstm", "bert_base_lstm"),

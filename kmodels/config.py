@@ -59,7 +59,14 @@ class RunConfig:
         None,
         "Model",
         "word vectors to begin with (textcnn, bilstm): a GloVe or word2vec text file, or a pretrained encoder as for "
-        "--preset, from whose token table each word gets the mean of its pieces; default: random ones",
+        "--preset, that reads each word alone; default: random ones",
+    )
+    embedding_layers: int | None = setting(
+        None,
+        "Model",
+        "of an encoder given to --embeddings: a word's vector is the mean of what its first N layers make of it; "
+        "0: of its pieces in the token table; default: half of the layers",
+        least=0,
     )
     frozen_embeddings: bool | None = setting(
         None, "Model", "leave the vectors of --embeddings as they are; default: bilstm does, textcnn trains them"
@@ -133,8 +140,8 @@ class RunConfig:
     gradient_accumulation_steps: int = setting(
         1, "Recipe", "batches whose gradients are averaged for one update", least=1
     )
-    ema_momentum: float = setting(
-        0.0,
+    ema_momentum: float | None = setting(
+        None,
         "Recipe",
         "validate and keep the moving average of the weights, of which each update leaves this part, as 0.999; 0: off",
         least=0,
@@ -287,6 +294,8 @@ def _check_together(config):
             raise InputError(f"{name} is a setting of {', '.join(models)}; {config.model} has none")
     if config.frozen_embeddings and config.embeddings is None:
         raise InputError("frozen_embeddings needs embeddings: random vectors must be trained; give --embeddings")
+    if config.embedding_layers is not None and config.embeddings is None:
+        raise InputError("embedding_layers needs embeddings: the encoder whose layers they are; give --embeddings")
     if config.embeddings is not None and config.embeddings.startswith("scratch:"):
         raise InputError(f"embeddings must be pretrained; got {config.embeddings!r}, which is random")
     if config.vocabulary_size is not None and _has_own_vocabulary(config.preset or architecture.preset):

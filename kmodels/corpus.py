@@ -113,13 +113,13 @@ def _embedded_words(config, texts):
     tokenizer = token_cache.words(texts, config.vocabulary_size)
     wanted = set(tokenizer.vocabulary[2:])
     others = config.vocabulary_size - tokenizer.vocabulary_size, tokenizer.is_one_word
-    if Path(config.embeddings).is_file():
-        vectors = word_vectors.read(Path(config.embeddings), wanted, *others)
+    path = Path(config.embeddings)
+    if not path.is_file():
+        vectors = vectors_of_encoder(config, wanted, *others)
+    elif config.embedding_layers is None:
+        vectors = word_vectors.read(path, wanted, *others)
     else:
-        from kmodels.models import presets
-
-        encoder_tokenizer, table = presets.load_token_table(config.embeddings)
-        vectors = word_vectors.from_tokens(encoder_tokenizer, table, wanted, *others)
+        raise InputError(f"embedding_layers is for vectors from an encoder; {path} is a file of vectors")
     tokenizer = tokenizer.with_words(vectors.words)
     table = word_vectors.table(vectors, tokenizer.vocabulary, np.random.default_rng(config.seed))
     if config.embedding_dim not in (None, table.shape[1]):
@@ -127,6 +127,38 @@ def _embedded_words(config, texts):
             f"embedding_dim must be {table.shape[1]}, that of {config.embeddings}; got {config.embedding_dim}"
         )
     return tokenizer, Pretrained(word_vectors=table)
+
+
+def vectors_of_encoder(config, *which):
+    """Word vectors from the encoder that --embeddings names.
+
+    Args:
+        config: kmodels.config.RunConfig.
+        which: what `word_vectors.words_of` takes after the tokenizer.
+
+    Returns:
+        kmodels.data.word_vectors.WordVectors.
+
+    Raises:
+        InputError: the encoder can't be read, or has fewer layers than asked for.
+    """
+    from kmodels.models import presets
+    from kmodels.models.word_states import word_states
+    from kmodels.prediction import Predictor
+
+    if config.embedding_layers == 0:
+        tokenizer, table = presets.load_token_table(config.embeddings)
+        return word_vectors.from_tokens(word_vectors.words_of(tokenizer, *which), tokenizer, table)
+    tokenizer, backbone = presets.load_either_kind(config.embeddings)
+    layers = config.embedding_layers or (backbone.num_layers + 1) // 2
+    if layers > backbone.num_layers:
+        raise InputError(
+            f"embedding_layers must be at most {backbone.num_layers}, the layers of {config.embeddings}; got {layers}"
+        )
+    words = word_vectors.words_of(tokenizer, *which)
+    longest = backbone.max_sequence_length
+    predictor = Predictor(word_states(backbone, layers), tokenizer.padding_id, longest)
+    return word_vectors.WordVectors(words, predictor.outputs(tokenizer.encode(tokenizer.inside(words), longest)))
 
 
 def _known_tokens(config, checkpoint):

@@ -37,12 +37,12 @@ def test_help_is_grouped_names_every_setting_and_is_quick():
 def test_the_list_of_settings_is_this_one():
     """Another setting is a promise to keep: it is added here on purpose or not at all."""
     assert " ".join(RunConfig.__dataclass_fields__) == (
-        "model backend preset pooling embedding_dim embeddings frozen_embeddings num_filters kernel_sizes lstm_units "
-        "dropout word_dropout vocabulary_size frozen_layers lora_rank dataset data_dir train_file validation_file "
-        "text_column label_column max_train_examples max_length num_buckets epochs batch_size learning_rate "
-        "layer_decay schedule warmup_fraction weight_decay clip_norm gradient_accumulation_steps ema_momentum "
-        "label_smoothing monitor patience precision deterministic seed workers cluster output_dir overwrite "
-        "checkpoint_seconds save_predictions measure_peak tensorboard"
+        "model backend preset pooling embedding_dim embeddings embedding_layers frozen_embeddings num_filters "
+        "kernel_sizes lstm_units dropout word_dropout vocabulary_size frozen_layers lora_rank dataset data_dir "
+        "train_file validation_file text_column label_column max_train_examples max_length num_buckets epochs "
+        "batch_size learning_rate layer_decay schedule warmup_fraction weight_decay clip_norm "
+        "gradient_accumulation_steps ema_momentum label_smoothing monitor patience precision deterministic seed "
+        "workers cluster output_dir overwrite checkpoint_seconds save_predictions measure_peak tensorboard"
     )
 
 

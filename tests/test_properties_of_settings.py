@@ -63,7 +63,7 @@ def compatible(settings):
     if architecture.is_encoder and not preset.startswith("scratch:"):
         refused.add("vocabulary_size")
     if settings.get("embeddings") is None or settings["embeddings"].startswith("scratch:"):
-        refused |= {"embeddings", "frozen_embeddings"}
+        refused |= {"embeddings", "frozen_embeddings", "embedding_layers"}
     if settings.get("train_file") and settings.get("validation_file"):
         refused.add("data_dir")
     else:

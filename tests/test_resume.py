@@ -8,6 +8,8 @@ import kmodels
 from benchmarks.kill import bits
 from kmodels import checkpoints, records
 from kmodels.architectures import ARCHITECTURES
+from kmodels.data import tokenizer_training
+from tests.models.encoders import save_model, save_tokenizer
 from tests.reviews import tiny_settings
 
 pytestmark = pytest.mark.backend
@@ -88,15 +90,21 @@ def test_low_rank_updates_frozen_layers_and_rates_by_layer_go_on_without_their_p
     assert bits(tmp_path / "killed") == bits(tmp_path / "whole")
 
 
-def test_a_run_with_word_vectors_goes_on_without_their_file(train, tmp_path):
-    path = tmp_path / "vectors.txt"
-    path.write_text("film 1 0 0\nfine 0 2 1\nawful 0 0 3\n")
+@pytest.mark.parametrize("source", ["file", "encoder"])
+def test_a_run_with_word_vectors_goes_on_without_what_they_are_from(train, tmp_path, source):
+    path = tmp_path / "vectors"
+    if source == "file":
+        path.write_text("film 1 0 0\nfine 0 2 1\nawful 0 0 3\n")
+    else:
+        path.mkdir()
+        save_tokenizer(path, tokenizer_training.train_wordpiece(["the film is fine"], 100))
+        save_model(path, "bert", "BertModel")
     settings = {"embeddings": str(path), "embedding_dim": None, "frozen_embeddings": False}
     train("whole", **settings)
 
     with pytest.raises(Killed):
         train("killed", callbacks=[kill_at(1, 1)], **settings)
-    path.unlink()
+    path.rename(tmp_path / "gone")
     train("killed", **settings)
     assert bits(tmp_path / "killed") == bits(tmp_path / "whole")
 

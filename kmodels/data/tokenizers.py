@@ -108,11 +108,15 @@ class Tokenizer:
 
     def encode_words(self, words):
         """The ids that words have inside a sentence, without special tokens: [str, …] → TokenizedTexts."""
-        space = " " if self.kind == "byte_level_bpe" else ""  # there a word's first token holds the space before it
-        encodings = self._backend.encode_batch_fast([space + word for word in words], add_special_tokens=False)
+        encodings = self._backend.encode_batch_fast(self.inside(words), add_special_tokens=False)
         ids = [encoding.ids for encoding in encodings]
         offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
         return TokenizedTexts(np.fromiter(itertools.chain.from_iterable(ids), np.int32), offsets)
+
+    def inside(self, words):
+        """Words as texts that have the tokens which the words have inside a sentence: [str, …] → [str, …]."""
+        space = " " if self.kind == "byte_level_bpe" else ""  # there a word's first token holds the space before it
+        return [space + word for word in words]
 
     def whole_words(self):
         """The tokens that are words in themselves, by id: list of str; in byte-level BPE, those of ASCII signs."""

@@ -74,20 +74,32 @@ def read(path, wanted, most_others=0, is_word=lambda word: True):
     return WordVectors(list(found), np.stack(list(found.values())))
 
 
-def from_tokens(tokenizer, table, wanted, most_others=0, is_word=lambda word: True):
-    """Vectors from an encoder's token table: a word's is the mean of those of its pieces.
+def words_of(tokenizer, wanted, most_others=0, is_word=lambda word: True):
+    """The words whose vectors an encoder can give: those that are wanted, and its own whole words, by id.
 
     Args:
         tokenizer: kmodels.data.tokenizers.Tokenizer of the encoder.
+        wanted, most_others, is_word: as in `read`.
+
+    Returns:
+        [str, …], each once, all of at least one token.
+    """
+    whole = (word for word in tokenizer.whole_words() if word not in wanted and is_word(word))
+    words = [*sorted(wanted), *itertools.islice(whole, most_others)]
+    return [word for word, count in zip(words, tokenizer.encode_words(words).lengths) if count]
+
+
+def from_tokens(words, tokenizer, table):
+    """Vectors from an encoder's token table: a word's is the mean of those of its pieces.
+
+    Args:
+        words: what `words_of` gave.
+        tokenizer: kmodels.data.tokenizers.Tokenizer of the encoder.
         table: float32, (at least as many rows as the tokenizer has tokens, dim).
-        wanted, most_others, is_word: as in `read`; the others are the encoder's own whole words, by id.
 
     Returns:
         WordVectors.
     """
-    whole = (word for word in tokenizer.whole_words() if word not in wanted and is_word(word))
-    words = [*sorted(wanted), *itertools.islice(whole, most_others)]
-    words = [word for word, count in zip(words, tokenizer.encode_words(words).lengths) if count]
     pieces = tokenizer.encode_words(words)
     sums = np.add.reduceat(table[pieces.token_ids], pieces.offsets[:-1], axis=0)
     return WordVectors(words, (sums / pieces.lengths[:, None]).astype(np.float32))

@@ -1,14 +1,13 @@
 """Classifiers that start from a KerasHub encoder: BERT or RoBERTa, with pooling or with an LSTM on top."""
 
 import keras
-from keras import ops
 
 from kmodels.layers.bidirectional_lstm import BidirectionalLSTM
 from kmodels.layers.first_token import FirstTokenOfLayer
 from kmodels.layers.hidden_tokens import HiddenTokens
 from kmodels.layers.initializers import TruncatedNormal
 from kmodels.layers.pooling import MaskedPooling
-from kmodels.models.inputs import dropout_layer, logits_layer, token_inputs
+from kmodels.models.inputs import dropout_layer, encoder_features, logits_layer, token_inputs
 
 # Devlin et al. 2019 draw every new weight with this standard deviation.
 STDDEV = 0.02
@@ -88,7 +87,7 @@ def _shown(inputs, word_dropout, seed):
 
 def _encode(backbone, inputs):
     """The last hidden states: (batch, length, hidden_dim)."""
-    outputs = backbone(_features(backbone, inputs))
+    outputs = backbone(encoder_features(backbone, inputs))
     return outputs["sequence_output"] if isinstance(outputs, dict) else outputs
 
 
@@ -97,7 +96,7 @@ def _encode_first(backbone, inputs):
 
     The encoder's layers become the model's in two parts: all below the last in a model, and the last.
     """
-    features = _features(backbone, inputs)
+    features = encoder_features(backbone, inputs)
     last = backbone.transformer_layers[-1]
     x, _ = last.input  # the hidden states below, and the padding mask, in the encoder's own graph
     below = keras.Model(backbone.input, x, name=backbone.name)
@@ -105,14 +104,6 @@ def _encode_first(backbone, inputs):
     return FirstTokenOfLayer(last, dtype=last.dtype_policy, name="first_token")(
         below(features), features["padding_mask"]
     )
-
-
-def _features(backbone, inputs):
-    """What the encoder takes, of one segment."""
-    features = {"token_ids": inputs["token_ids"], "padding_mask": ops.cast(inputs["padding_mask"], "int32")}
-    if hasattr(backbone, "segment_embedding"):  # RoBERTa knows one segment only
-        features["segment_ids"] = ops.zeros_like(inputs["token_ids"])
-    return features
 
 
 def _freeze_unused_pooler(backbone):

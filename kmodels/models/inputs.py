@@ -1,6 +1,7 @@
 """How every classifier begins and ends."""
 
 import keras
+from keras import ops
 
 from kmodels.layers.initializers import GlorotUniform, TruncatedNormal, dropout_seed
 
@@ -11,6 +12,14 @@ def token_inputs():
         "token_ids": keras.Input((None,), dtype="int32", name="token_ids"),
         "padding_mask": keras.Input((None,), dtype="bool", name="padding_mask"),
     }
+
+
+def encoder_features(backbone, inputs):
+    """What an encoder takes, of the inputs that `token_inputs` gave, as one segment."""
+    features = {"token_ids": inputs["token_ids"], "padding_mask": ops.cast(inputs["padding_mask"], "int32")}
+    if hasattr(backbone, "segment_embedding"):  # RoBERTa knows one segment only
+        features["segment_ids"] = ops.zeros_like(inputs["token_ids"])
+    return features
 
 
 def logits_layer(num_classes, seed, stddev=None):

@@ -65,11 +65,7 @@ def load(config, texts):
     longest = backbone.max_sequence_length
     if config.max_length > longest:
         raise InputError(f"max_length must be at most {longest}, what {preset} can read; got {config.max_length}")
-    if tokenizer.vocabulary_size > backbone.vocabulary_size:
-        raise InputError(
-            f"{preset} must have a vector for every token; its tokenizer has {tokenizer.vocabulary_size} tokens, "
-            f"its encoder {backbone.vocabulary_size} vectors: give a folder whose files belong together"
-        )
+    _check_fits(preset, tokenizer, backbone.vocabulary_size)
     _adapt(backbone, config)
     return tokenizer, backbone
 
@@ -163,22 +159,38 @@ def load_token_table(preset):
     Raises:
         InputError: the preset can't be read, or is of neither kind.
     """
-    reasons = []
-    for reads in _BACKBONES:
-        try:
-            folder = _folder(preset, reads)
-        except InputError as error:
-            reasons.append(str(error))
-            continue
-        if preset_files.is_hugging_face(folder):
-            table = hugging_face.read_token_table(folder)
-        else:
-            table = keras.ops.convert_to_numpy(load_backbone(preset, reads, 0.0).token_embedding.embeddings)
-        tokenizer = load_tokenizer(preset, reads)
-        if tokenizer.vocabulary_size > len(table):
-            raise InputError(f"{preset} must have a vector for every token; it has {len(table)} vectors")
-        return tokenizer, table
-    raise InputError(reasons[0] if len(set(reasons)) == 1 else "; ".join(reasons))
+    reads, folder = _either_kind(preset)
+    if preset_files.is_hugging_face(folder):
+        table = hugging_face.read_token_table(folder)
+    else:
+        table = keras.ops.convert_to_numpy(load_backbone(preset, reads, 0.0).token_embedding.embeddings)
+    tokenizer = load_tokenizer(preset, reads)
+    _check_fits(preset, tokenizer, len(table))
+    return tokenizer, table
+
+
+def load_either_kind(preset):
+    """A pretrained encoder with its tokenizer, whichever of the two kinds it is, without dropout and in float32.
+
+    Args:
+        preset: a KerasHub name, a folder in Keras or Hugging Face format, or a hub handle.
+
+    Returns:
+        (kmodels.data.tokenizers.Tokenizer, KerasHub backbone).
+
+    Raises:
+        InputError: the preset can't be read, or is of neither kind.
+    """
+    reads, _ = _either_kind(preset)
+    tokenizer = load_tokenizer(preset, reads)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        backbone = load_backbone(preset, reads, 0.0, needs_pooler=False)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    _check_fits(preset, tokenizer, backbone.vocabulary_size)
+    return tokenizer, backbone
 
 
 def scratch_backbone(preset, reads, vocabulary_size, dropout, seed):
@@ -215,6 +227,25 @@ def _adapt(backbone, config):
         add_lora(backbone, config.lora_rank, config.seed)
     freeze(backbone, config.frozen_layers)  # after add_lora, which sets anew what trains
     decay_rates(backbone, config.layer_decay)
+
+
+def _check_fits(preset, tokenizer, num_vectors):
+    if tokenizer.vocabulary_size > num_vectors:
+        raise InputError(
+            f"{preset} must have a vector for every token; its tokenizer has {tokenizer.vocabulary_size} tokens, "
+            f"its encoder {num_vectors} vectors: give a folder whose files belong together"
+        )
+
+
+def _either_kind(preset):
+    """(reads, folder) of a preset that may be of either kind."""
+    reasons = []
+    for reads in _BACKBONES:
+        try:
+            return reads, _folder(preset, reads)
+        except InputError as error:
+            reasons.append(str(error))
+    raise InputError(reasons[0] if len(set(reasons)) == 1 else "; ".join(reasons))
 
 
 def _check_path(preset, reads):

@@ -51,8 +51,8 @@ class Predictor:
     """A classifier made ready for many sentences.
 
     Args:
-        model: keras.Model from {"token_ids", "padding_mask"} to logits, (batch, num_classes). Its weights may change
-            later.
+        model: keras.Model from {"token_ids", "padding_mask"} to one vector a sentence, as logits, (batch, num_classes).
+            Its weights may change later.
         padding_id: the token id that fills up.
         longest: the most tokens that a sentence has.
     """
@@ -61,13 +61,13 @@ class Predictor:
         framework = backends.current()
         self._start = framework.predict_function(model)
         self._padding_id = padding_id
-        self._num_classes = model.output_shape[-1]
+        self._size = model.output_shape[-1]
         on_cpu = min(CPU_BATCH_TOKENS * (os.cpu_count() or 1), ACCELERATOR_BATCH_TOKENS)
         batch_tokens = ACCELERATOR_BATCH_TOKENS if framework.device_memory() else on_cpu
         self._shapes = (FixedShapes if framework.COMPILES_EACH_SHAPE else AnyShapes)(batch_tokens, longest)
 
     def probabilities(self, tokenized):
-        """Probabilities of every class.
+        """Probabilities of every class, of a model that gives logits.
 
         Args:
             tokenized: kmodels.data.tokenizers.TokenizedTexts.
@@ -75,24 +75,32 @@ class Predictor:
         Returns:
             float32, (num_texts, num_classes), in the order of the texts.
         """
+        return softmax(self.outputs(tokenized))
+
+    def outputs(self, tokenized):
+        """What the model gives for each text: float32, (num_texts, size), in the order of the texts.
+
+        Args:
+            tokenized: kmodels.data.tokenizers.TokenizedTexts.
+        """
         lengths = tokenized.lengths
         labels = np.zeros(len(lengths), np.int32)
-        found = np.zeros((len(lengths), self._num_classes), np.float32)
+        found = np.zeros((len(lengths), self._size), np.float32)
         in_flight: deque = deque()
         for rows, length in plan(lengths, self._shapes):
             inputs, _, _ = assemble(tokenized, labels, rows, length, self._padding_id)
             in_flight.append((rows, self._start(inputs["token_ids"], inputs["padding_mask"])))
             if len(in_flight) > MOST_IN_FLIGHT:
                 _collect(found, *in_flight.popleft())
-        for rows, logits in in_flight:
-            _collect(found, rows, logits)
+        for rows, outputs in in_flight:
+            _collect(found, rows, outputs)
         return found
 
 
-def _collect(found, rows, logits):
-    """Waits for a batch, and puts its probabilities where they belong."""
+def _collect(found, rows, outputs):
+    """Waits for a batch, and puts its outputs where they belong."""
     real = rows != FILLER
-    found[rows[real]] = softmax(logits()[real])
+    found[rows[real]] = outputs()[real]
 
 
 def probabilities(model, batches):

@@ -64,15 +64,17 @@ def test_a_file_that_holds_something_else_is_refused_by_line(file, text, message
 def test_a_word_gets_the_mean_of_its_pieces():
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "##ness", "me", "zebra", "x1"]
     table = np.arange(len(pieces) * 2, dtype=np.float32).reshape(-1, 2) ** 2
-    found = word_vectors.from_tokens(tokenizers.wordpiece(pieces), table, {"goodness", "me"}, 1, str.isalpha)
-    assert found.words == ["goodness", "me", "good"]
+    tokenizer = tokenizers.wordpiece(pieces)
+    words = word_vectors.words_of(tokenizer, {"goodness", "me"}, 1, str.isalpha)
+    assert words == ["goodness", "me", "good"]
+    found = word_vectors.from_tokens(words, tokenizer, table)
     np.testing.assert_allclose(found.vectors, [(table[4] + table[5]) / 2, table[6], table[4]])
 
 
 def test_a_word_inside_a_sentence_has_the_pieces_it_has_there():
     bpe = tokenizer_training.train_byte_level_bpe(["the good film and the good cast"] * 20, 300)
     table = np.arange(bpe.vocabulary_size, dtype=np.float32)[:, None].repeat(2, axis=1)
-    found = word_vectors.from_tokens(bpe, table, {"good"}, 9)
+    found = word_vectors.from_tokens(word_vectors.words_of(bpe, {"good"}, 9), bpe, table)
     assert found.vectors[0, 0] == bpe.vocabulary.index("Ġgood")
     assert set(found.words) >= {"good", "film", "the"}
 
