@@ -29,7 +29,7 @@ def runs():
 def start(config):
     """What a run starts from, in words."""
     if config.get("embeddings"):
-        return f"{config['embeddings'].rpartition('/')[2]}'s token vectors"
+        return f"{config['embeddings'].rpartition('/')[2]}'s word vectors"
     return (config["preset"] or "random vectors").rpartition("/")[2]
 
 

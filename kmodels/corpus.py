@@ -157,8 +157,13 @@ def vectors_of_encoder(config, *which):
         )
     words = word_vectors.words_of(tokenizer, *which)
     longest = backbone.max_sequence_length
-    predictor = Predictor(word_states(backbone, layers), tokenizer.padding_id, longest)
-    return word_vectors.WordVectors(words, predictor.outputs(tokenizer.encode(tokenizer.inside(words), longest)))
+
+    def made():
+        predictor = Predictor(word_states(backbone, layers), tokenizer.padding_id, longest)
+        return predictor.outputs(tokenizer.encode(tokenizer.inside(words), longest))
+
+    facts = layers, longest, tokenizer.to_json(), presets.digest(backbone), config.backend
+    return word_vectors.WordVectors(words, token_cache.vectors(words, made, *facts))
 
 
 def _known_tokens(config, checkpoint):

@@ -249,11 +249,11 @@ def _new_encoder(config):
     """The encoder that a config's preset names, without a tokenizer; None for models over words."""
     if not config.architecture.is_encoder:
         return None
-    from kmodels.models import adaptation, presets
+    from kmodels.models import adaptation, preset_places, presets
 
     preset, reads = config.preset, config.architecture.reads
-    presets.check(preset, reads)
-    if presets.is_scratch(preset):
+    preset_places.check(preset, reads)
+    if preset_places.is_scratch(preset):
         encoder = presets.scratch_backbone(preset, reads, config.vocabulary_size, config.dropout, config.seed)
     else:
         encoder = presets.load_backbone(preset, reads, config.dropout, needs_pooler=config.pooling == "pooler")

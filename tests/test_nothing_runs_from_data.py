@@ -201,14 +201,14 @@ def test_no_object_in_a_run_is_made(attack, run_copy):
 def test_a_model_of_kaggle_is_read_as_its_folder(attack, preset_copy, monkeypatch):
     import kagglehub
 
-    from kmodels.models import presets
+    from kmodels.models import preset_places, presets
 
     folder, asked = preset_copy("bert", "keras"), []
     monkeypatch.setattr(kagglehub, "model_download", lambda *given: asked.append(given) or str(folder / given[1]))
     for preset in ("bert_tiny_en_uncased", "kaggle://a/b/keras/c"):
         assert presets.load_tokenizer(preset, "wordpiece").kind == "wordpiece"
         assert presets.load_backbone(preset, "wordpiece", 0.1).num_layers == 2
-    known = presets._BACKBONES["wordpiece"].presets["bert_tiny_en_uncased"]["kaggle_handle"]
+    known = preset_places.BACKBONES["wordpiece"].presets["bert_tiny_en_uncased"]["kaggle_handle"]
     assert {handle for handle, _ in asked} == {known.removeprefix("kaggle://"), "a/b/keras/c"}
     assert {name for _, name in asked} == {
         "config.json",

@@ -1,4 +1,6 @@
-"""Vocabularies and token ids that were made before, in the cache folder, named by the digest of all they follow from.
+"""Vocabularies, token ids and word vectors that were made before, in the cache folder.
+
+Each file is named by the digest of all that its content follows from.
 
 A file that is damaged or can't be written costs the time that it would have saved, and nothing else.
 """
@@ -50,6 +52,24 @@ def encode(tokenizer, texts, max_length):
     return tokenized
 
 
+def vectors(words, make, *facts):
+    """`make()`, the vectors of many words, made once for the same words and facts.
+
+    Args:
+        words: [str, …].
+        make: function that gives float32, (num_words, dim).
+        facts: all else that the vectors follow from; their `repr` must say it.
+    """
+    if len(words) < LEAST_TEXTS:
+        return make()
+    path = _path("vectors", ".safetensors", words, *facts)
+    with contextlib.suppress(OSError, safetensors.SafetensorError, KeyError, ValueError):
+        return _used(path, _read_vectors(path, len(words)))
+    made = make()
+    _keep(path, lambda place: safetensors.numpy.save_file({"vectors": made}, place))
+    return made
+
+
 def _path(name, suffix, texts, *facts):
     """The file of what follows from these texts and facts."""
     digest = hashlib.sha256(repr((library.__version__, facts)).encode())
@@ -74,6 +94,14 @@ def _read(path, num_texts, vocabulary_size):
     if not fit:
         raise ValueError(f"{path} holds other token ids than its name says")
     return TokenizedTexts(token_ids, offsets)
+
+
+def _read_vectors(path, num_words):
+    """The vectors in a file. ValueError if they can't be of so many words."""
+    found = safetensors.numpy.load_file(path)["vectors"]
+    if (found.dtype, found.ndim, len(found)) != (np.float32, 2, num_words) or not np.isfinite(found).all():
+        raise ValueError(f"{path} holds other vectors than its name says")
+    return found
 
 
 def _used(path, content):

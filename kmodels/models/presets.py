@@ -1,9 +1,10 @@
-"""Pretrained encoders and their tokenizers: KerasHub names, folders, hub handles, and `scratch:SIZE`."""
+"""Encoders and their tokenizers: loaded from a preset, described, and built again from the description."""
 
-from pathlib import Path
+import hashlib
+import json
 
 import keras
-import keras_hub
+import numpy as np
 
 from kmodels.architectures import SCRATCH_SIZES
 from kmodels.data import tokenizer_training
@@ -11,33 +12,7 @@ from kmodels.errors import InputError
 from kmodels.layers.initializers import TruncatedNormal
 from kmodels.models import encoder_sizes, hugging_face, hugging_face_tokenizer, keras_preset, preset_files
 from kmodels.models.adaptation import add_lora, decay_rates, freeze, look_up_in_float32
-from kmodels.settings import did_you_mean
-
-_BACKBONES = {
-    "wordpiece": keras_hub.models.BertBackbone,
-    "byte_level_bpe": keras_hub.models.RobertaBackbone,
-}
-
-
-def is_scratch(preset):
-    """True for `scratch:SIZE`, an encoder of random weights."""
-    return preset.startswith("scratch:")
-
-
-def check(preset, reads):
-    """Raises InputError, before anything is loaded, if `preset` can't be one.
-
-    Args:
-        preset: what `--preset` was given.
-        reads: "wordpiece" (BERT) or "byte_level_bpe" (RoBERTa).
-    """
-    if is_scratch(preset):
-        size = preset.removeprefix("scratch:")
-        if size not in SCRATCH_SIZES:
-            hint = did_you_mean(size, SCRATCH_SIZES)
-            raise InputError(f"scratch: must be followed by one of {', '.join(SCRATCH_SIZES)}; got {size!r}{hint}")
-    elif not preset.startswith(("hf://", "kaggle://")) and preset not in _BACKBONES[reads].presets:
-        _check_path(preset, reads)
+from kmodels.models.preset_places import BACKBONES, check, either_kind, folder_of, is_scratch
 
 
 def load(config, texts):
@@ -85,6 +60,14 @@ def describe(backbone):
     return {"class": type(backbone).__name__, "config": config, "variant": hugging_face.variant_of(backbone)}
 
 
+def digest(backbone):
+    """The same for encoders that describe themselves alike and have the same weights: str."""
+    found = hashlib.sha256(json.dumps(describe(backbone), sort_keys=True).encode())
+    for weight in backbone.weights:
+        found.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).data)
+    return found.hexdigest()
+
+
 def from_description(description, path="model.json"):
     """The encoder that `describe` described, with random weights.
 
@@ -104,7 +87,7 @@ def from_description(description, path="model.json"):
         raise InputError(f"{path}: variant must be a JSON object; got {variant!r:.80}")
     variant = {name: variant[name] for name in ("hidden_act", "layer_norm_eps") if variant.get(name) is not None}
     hugging_face.check_variant(path, **variant)
-    classes = {backbone.__name__: backbone for backbone in _BACKBONES.values()}
+    classes = {backbone.__name__: backbone for backbone in BACKBONES.values()}
     backbone = classes[description["class"]](**sizes, dropout=dropout)
     hugging_face.set_variant(backbone, **variant)
     return backbone
@@ -123,7 +106,7 @@ def load_tokenizer(preset, reads):
     Raises:
         InputError: the preset can't be read.
     """
-    folder = _folder(preset, reads)
+    folder = folder_of(preset, reads)
     if preset_files.is_hugging_face(folder):
         return hugging_face_tokenizer.read_tokenizer(folder, reads)
     return keras_preset.read_tokenizer(folder, reads)
@@ -141,10 +124,10 @@ def load_backbone(preset, reads, dropout, needs_pooler=True):
     Raises:
         InputError: the preset can't be read, or holds another kind of encoder.
     """
-    folder = _folder(preset, reads)
+    folder = folder_of(preset, reads)
     if preset_files.is_hugging_face(folder):
-        return hugging_face.read_backbone(folder, _BACKBONES[reads], dropout, needs_pooler)
-    return keras_preset.read_backbone(folder, _BACKBONES[reads], dropout)
+        return hugging_face.read_backbone(folder, BACKBONES[reads], dropout, needs_pooler)
+    return keras_preset.read_backbone(folder, BACKBONES[reads], dropout)
 
 
 def load_token_table(preset):
@@ -159,7 +142,7 @@ def load_token_table(preset):
     Raises:
         InputError: the preset can't be read, or is of neither kind.
     """
-    reads, folder = _either_kind(preset)
+    reads, folder = either_kind(preset)
     if preset_files.is_hugging_face(folder):
         table = hugging_face.read_token_table(folder)
     else:
@@ -181,7 +164,7 @@ def load_either_kind(preset):
     Raises:
         InputError: the preset can't be read, or is of neither kind.
     """
-    reads, _ = _either_kind(preset)
+    reads, _ = either_kind(preset)
     tokenizer = load_tokenizer(preset, reads)
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
@@ -206,7 +189,7 @@ def scratch_backbone(preset, reads, vocabulary_size, dropout, seed):
     Source: Turc et al. 2019 (sizes); Devlin et al. 2019 (initial weights).
     """
     num_layers, hidden_dim = SCRATCH_SIZES[preset.removeprefix("scratch:")]
-    backbone = _BACKBONES[reads](
+    backbone = BACKBONES[reads](
         vocabulary_size=vocabulary_size,
         num_layers=num_layers,
         num_heads=hidden_dim // 64,
@@ -235,71 +218,3 @@ def _check_fits(preset, tokenizer, num_vectors):
             f"{preset} must have a vector for every token; its tokenizer has {tokenizer.vocabulary_size} tokens, "
             f"its encoder {num_vectors} vectors: give a folder whose files belong together"
         )
-
-
-def _either_kind(preset):
-    """(reads, folder) of a preset that may be of either kind."""
-    reasons = []
-    for reads in _BACKBONES:
-        try:
-            return reads, _folder(preset, reads)
-        except InputError as error:
-            reasons.append(str(error))
-    raise InputError(reasons[0] if len(set(reasons)) == 1 else "; ".join(reasons))
-
-
-def _check_path(preset, reads):
-    if Path(preset).is_dir():
-        preset_files.check_folder(Path(preset), reads)
-        return
-    wanted = _BACKBONES[reads]
-    for backbone in _BACKBONES.values():
-        if preset in backbone.presets:
-            raise InputError(f"this model starts from a {wanted.__name__}; {preset} is a {backbone.__name__}")
-    raise InputError(
-        f"preset must be a KerasHub name, an existing folder, hf://…, kaggle://… or scratch:SIZE; got {preset!r}"
-        f"{did_you_mean(preset, list(wanted.presets))}"
-    )
-
-
-def _folder(preset, reads):
-    """The checked folder of a preset, downloaded as far as it is not in a hub's cache."""
-    check(preset, reads)
-    if preset.startswith("hf://"):
-        folder = _from_hugging_face(preset)
-    elif preset.startswith("kaggle://") or preset in _BACKBONES[reads].presets:
-        folder = _from_kaggle(preset, reads)
-    else:
-        return Path(preset)
-    preset_files.check_folder(folder, reads)
-    return folder
-
-
-def _from_hugging_face(preset):
-    import huggingface_hub
-    from huggingface_hub.errors import HTTPError  # the base of all that its client raises
-
-    patterns = ["*.json", "vocab.txt", "merges.txt", "model*.safetensors", "model*.weights.h5", "assets/tokenizer/*"]
-    try:
-        return Path(huggingface_hub.snapshot_download(preset.removeprefix("hf://"), allow_patterns=patterns))
-    except (OSError, ValueError, HTTPError) as error:
-        raise _unreadable(preset, error) from error
-
-
-def _from_kaggle(preset, reads):
-    import kagglehub
-
-    known = _BACKBONES[reads].presets
-    handle = (known[preset]["kaggle_handle"] if preset in known else preset).removeprefix("kaggle://")
-    try:
-        paths = [Path(kagglehub.model_download(handle, name)) for name in preset_files.keras_files(reads)]
-    except (OSError, ValueError) as error:
-        raise _unreadable(preset, error) from error
-    return paths[0].parent  # the first is config.json
-
-
-def _unreadable(preset, error):
-    return InputError(
-        f"the preset {preset} can't be read ({preset_files.reason_of(error)}); give a folder that holds it whole "
-        "(--preset=FOLDER), or random weights (--preset=scratch:base)"
-    )

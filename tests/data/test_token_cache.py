@@ -60,6 +60,25 @@ def test_whatever_differs_has_a_file_of_its_own(folder):
     assert len(list(folder.glob("ids-*"))) == 20
 
 
+def test_vectors_are_made_once_for_the_same_words_and_facts_and_a_damaged_file_is_made_anew(folder):
+    made = []
+
+    def make():
+        made.append(np.full((3, 2), len(made), np.float32))
+        return made[-1]
+
+    words = ["film", "good", "the"]
+    for given in ((words, "a"), (words, "b"), (["film", "goodthe", ""], "a")):
+        assert token_cache.vectors(given[0], make, given[1]) is made[-1]
+    assert (token_cache.vectors(words, make, "a") == made[0]).all()
+    assert len(made) == len(list(folder.iterdir())) == 3
+    (path,) = (each for each in folder.iterdir() if not safetensors.numpy.load_file(each)["vectors"].any())
+    for damaged in (made[0][:2], made[0][:, 0], made[0].astype(np.float64), made[0] * np.nan):
+        safetensors.numpy.save_file({"vectors": np.ascontiguousarray(damaged)}, path)
+        assert token_cache.vectors(words, make, "a") is made[-1]
+    assert len(made) == 7
+
+
 def test_few_texts_leave_nothing(folder, monkeypatch):
     monkeypatch.setattr(token_cache, "LEAST_TEXTS", 51)
     token_cache.encode(token_cache.words(TEXTS, 12), TEXTS, 6)

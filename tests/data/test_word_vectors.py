@@ -1,4 +1,4 @@
-"""Pretrained word vectors, from text files and from token tables."""
+"""Pretrained word vectors from text files and token tables (test_word_states.py: from the layers of an encoder)."""
 
 import numpy as np
 import pytest

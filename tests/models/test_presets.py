@@ -59,6 +59,13 @@ def presets(chosen_backend):
 
 
 @pytest.fixture(scope="module")
+def preset_places(presets):
+    from kmodels.models import preset_places
+
+    return preset_places
+
+
+@pytest.fixture(scope="module")
 def trained():
     """A tokenizer of each kind, to take vocabularies from."""
     return {
@@ -465,7 +472,7 @@ def test_no_class_but_those_expected_is_made_of_a_folder(file, class_name, prese
 # Random encoders
 
 
-def test_scratch_sizes_are_those_of_the_published_miniatures(presets, monkeypatch):
+def test_scratch_sizes_are_those_of_the_published_miniatures(presets, preset_places, monkeypatch):
     class Recorder:
         weights = ()
 
@@ -481,9 +488,9 @@ def test_scratch_sizes_are_those_of_the_published_miniatures(presets, monkeypatc
 
     made: list[dict] = []
     published = {"mini": 11_170_560}  # the others are KerasHub's
-    for name, preset in presets._BACKBONES["wordpiece"].presets.items():
+    for name, preset in preset_places.BACKBONES["wordpiece"].presets.items():
         published[name.removeprefix("bert_").removesuffix("_en_uncased")] = preset["metadata"]["params"]
-    monkeypatch.setitem(presets._BACKBONES, "wordpiece", Recorder)
+    monkeypatch.setitem(preset_places.BACKBONES, "wordpiece", Recorder)
     for size in SCRATCH_SIZES:
         presets.scratch_backbone(f"scratch:{size}", "wordpiece", 30522, 0.1, 0)
         assert num_parameters(**made[-1]) == published[size], size
@@ -538,19 +545,19 @@ TOTAL = 7699.5155497
         ("s3://bucket/bert", "wordpiece", ["hf://", "'s3://bucket/bert'"]),
     ],
 )
-def test_what_names_no_preset_is_refused_before_anything_is_loaded(preset, reads, parts, presets):
-    refused(lambda: presets.check(preset, reads), *parts)
+def test_what_names_no_preset_is_refused_before_anything_is_loaded(preset, reads, parts, preset_places):
+    refused(lambda: preset_places.check(preset, reads), *parts)
 
 
 @pytest.mark.parametrize("format", ["hugging_face", "keras"])
-def test_a_folder_of_the_other_kind_is_refused(format, presets, whole):
+def test_a_folder_of_the_other_kind_is_refused(format, preset_places, whole):
     for kind, reads, wanted in (("bert", "byte_level_bpe", "Roberta"), ("roberta", "wordpiece", "Bert")):
-        refused(lambda: presets.check(str(whole[kind, format]), reads), whole[kind, format], wanted, kind)  # noqa: B023
+        refused(lambda: preset_places.check(str(whole[kind, format]), reads), whole[kind, format], wanted, kind)  # noqa: B023
 
 
-def test_a_folder_without_a_config_that_says_its_kind_is_refused(presets, tmp_path):
+def test_a_folder_without_a_config_that_says_its_kind_is_refused(preset_places, tmp_path):
     path = tmp_path / "config.json"
-    refused(lambda: presets.check(str(tmp_path), "wordpiece"), tmp_path, "config.json", "has none")
+    refused(lambda: preset_places.check(str(tmp_path), "wordpiece"), tmp_path, "config.json", "has none")
     for content, reason in (
         ('{"model_type": "be', "not whole JSON"),
         ("[1]", "JSON object"),
@@ -559,7 +566,7 @@ def test_a_folder_without_a_config_that_says_its_kind_is_refused(presets, tmp_pa
         ('{"registered_name": "keras_hub>GPT2Backbone", "class_name": "GPT2Backbone"}', "GPT2Backbone"),
     ):
         path.write_text(content)
-        refused(lambda: presets.check(str(tmp_path), "wordpiece"), path, reason)
+        refused(lambda: preset_places.check(str(tmp_path), "wordpiece"), path, reason)
 
 
 @pytest.mark.parametrize(
@@ -574,11 +581,11 @@ def test_a_folder_without_a_config_that_says_its_kind_is_refused(presets, tmp_pa
         ("roberta", "keras", "assets/tokenizer/merges.txt"),
     ],
 )
-def test_a_folder_without_a_file_it_needs_is_refused(kind, format, file, presets, copy_of):
+def test_a_folder_without_a_file_it_needs_is_refused(kind, format, file, preset_places, copy_of):
     folder = copy_of(kind, format)
-    presets.check(str(folder), READS[kind])
+    preset_places.check(str(folder), READS[kind])
     (folder / file).unlink()
-    refused(lambda: presets.check(str(folder), READS[kind]), folder, "it must have", file)
+    refused(lambda: preset_places.check(str(folder), READS[kind]), folder, "it must have", file)
 
 
 @pytest.mark.parametrize(

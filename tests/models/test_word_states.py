@@ -5,7 +5,7 @@ import pytest
 
 from kmodels import corpus
 from kmodels.config import RunConfig
-from kmodels.data import tokenizer_training
+from kmodels.data import token_cache, tokenizer_training
 from kmodels.errors import InputError
 from tests.models.encoders import KINDS, save_model, save_tokenizer
 
@@ -79,3 +79,16 @@ def test_the_runs_precision_does_not_reach_the_vectors(encoder):
     finally:
         keras.config.set_dtype_policy(before)
     np.testing.assert_allclose(found, expected(encoder, 2), atol=2e-5)
+
+
+def test_what_is_kept_between_runs_is_of_the_very_encoder(encoder, tmp_path, monkeypatch):
+    monkeypatch.setenv("KMODELS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(token_cache, "LEAST_TEXTS", 1)
+    folder, tokenizer, model = encoder
+    save_tokenizer(tmp_path, tokenizer)
+    sizes = {"num_hidden_layers": 4, "layer_norm_eps": 0.1}
+    other = tmp_path, tokenizer, save_model(tmp_path, model.config.model_type, type(model).__name__, **sizes)
+    for _ in range(2):
+        for each in (encoder, other):
+            np.testing.assert_allclose(vectors(each, 2), expected(each, 2), atol=2e-5)
+    assert len(list((tmp_path / "cache" / "tokens").iterdir())) == 2
