@@ -84,7 +84,7 @@ def test_the_runs_precision_does_not_reach_the_vectors(encoder):
 def test_what_is_kept_between_runs_is_of_the_very_encoder(encoder, tmp_path, monkeypatch):
     monkeypatch.setenv("KMODELS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(token_cache, "LEAST_TEXTS", 1)
-    folder, tokenizer, model = encoder
+    _, tokenizer, model = encoder
     save_tokenizer(tmp_path, tokenizer)
     sizes = {"num_hidden_layers": 4, "layer_norm_eps": 0.1}
     other = tmp_path, tokenizer, save_model(tmp_path, model.config.model_type, type(model).__name__, **sizes)
