@@ -71,6 +71,7 @@ ENCODER_DEFAULTS = {
     "warmup_fraction": 0.1,
     "max_length": 128,
     "word_dropout": 0.0,
+    "layer_decay": 1.0,
     "ema_momentum": 0.0,
     "label_smoothing": 0.0,
 }
@@ -86,10 +87,10 @@ ARCHITECTURES = {
             seed_accuracy=0.8073,
             defaults=WORD_DEFAULTS
             | {"embedding_dim": 300, "num_filters": 100, "kernel_sizes": (2, 3, 4, 5), "dropout": 0.5}
-            | {"epochs": 3, "schedule": "linear", "label_smoothing": 0.1},
+            | {"epochs": 3, "schedule": "linear", "label_smoothing": 0.1, "layer_decay": 1.0},
             # A large table: more words that the training text has not.
             defaults_with_embeddings={"frozen_embeddings": False, "vocabulary_size": 50_000, "learning_rate": 5e-4}
-            | {"label_smoothing": 0.0, "word_dropout": 0.1},
+            | {"layer_decay": 0.2, "label_smoothing": 0.0, "word_dropout": 0.1},
         ),
         Architecture(
             "bilstm",
@@ -101,9 +102,10 @@ ARCHITECTURES = {
             poolings=("max", "last", "mean"),
             defaults=WORD_DEFAULTS
             | {"embedding_dim": 300, "lstm_units": 150, "dropout": 0.5, "word_dropout": 0.2}
-            | {"epochs": 4, "schedule": "linear", "label_smoothing": 0.1},
-            defaults_with_embeddings={"frozen_embeddings": True, "vocabulary_size": 50_000, "lstm_units": 256}
-            | {"dropout": 0.3, "word_dropout": 0.1, "epochs": 5, "schedule": "constant", "ema_momentum": 0.999},
+            | {"epochs": 4, "schedule": "linear", "label_smoothing": 0.1, "layer_decay": 1.0},
+            defaults_with_embeddings={"frozen_embeddings": False, "vocabulary_size": 50_000, "lstm_units": 256}
+            | {"dropout": 0.3, "word_dropout": 0.1, "epochs": 5, "schedule": "constant", "ema_momentum": 0.999}
+            | {"layer_decay": 0.1},
         ),
         Architecture(
             "bert_base_pool",
@@ -161,9 +163,9 @@ ONLY_FOR = {
     "lstm_units": ("bilstm", "bert_base_lstm"),
     "word_dropout": ("textcnn", "bilstm", *_ENCODERS),
     "preset": _ENCODERS,
+    "layer_decay": ("textcnn", "bilstm", *_ENCODERS),
     "frozen_layers": _ENCODERS,
     "lora_rank": _ENCODERS,
-    "layer_decay": _ENCODERS,
 }
 
 # Turc et al. 2019, "Well-Read Students Learn Better": the miniature BERTs, and the two sizes of Devlin et al. 2019.

@@ -69,7 +69,7 @@ class RunConfig:
         least=0,
     )
     frozen_embeddings: bool | None = setting(
-        None, "Model", "leave the vectors of --embeddings as they are; default: bilstm does, textcnn trains them"
+        None, "Model", "leave the vectors of --embeddings as they are; default: they are trained too"
     )
     num_filters: int | None = setting(None, "Model", "filters of each width (textcnn)", least=1)
     kernel_sizes: tuple[int, ...] | None = setting(None, "Model", "widths of the convolutions (textcnn)", least=1)
@@ -118,10 +118,11 @@ class RunConfig:
     epochs: int | None = setting(None, "Recipe", "passes over the training data", least=1)
     batch_size: int | None = setting(None, "Recipe", "sentences in a batch", least=1)
     learning_rate: float | None = setting(None, "Recipe", "the highest learning rate", above=0)
-    layer_decay: float = setting(
-        1.0,
+    layer_decay: float | None = setting(
+        None,
         "Recipe",
-        "each layer of the encoder learns at this part of the rate of the layer above, as 0.8; 1: all alike",
+        "each layer of the encoder, or the table of word vectors, learns at this part of the rate of the layer above, "
+        "as 0.8; 1: all alike",
         above=0,
         most=1,
     )
@@ -200,6 +201,8 @@ class RunConfig:
             recipe = self.architecture.defaults_with_embeddings
             filled |= {name: value for name, value in recipe.items() if getattr(self, name) is None}
             filled.pop("embedding_dim", None)  # the vectors' own
+            if self.frozen_embeddings and self.layer_decay is None:
+                filled["layer_decay"] = 1.0
         filled["backend"] = backend
         if self.preset is None:
             filled["preset"] = self.architecture.preset
@@ -294,6 +297,8 @@ def _check_together(config):
             raise InputError(f"{name} is a setting of {', '.join(models)}; {config.model} has none")
     if config.frozen_embeddings and config.embeddings is None:
         raise InputError("frozen_embeddings needs embeddings: random vectors must be trained; give --embeddings")
+    if config.frozen_embeddings and config.layer_decay not in (None, 1):
+        raise InputError("layer_decay is for word vectors that are trained; leave it out, or --frozen_embeddings=false")
     if config.embedding_layers is not None and config.embeddings is None:
         raise InputError("embedding_layers needs embeddings: the encoder whose layers they are; give --embeddings")
     if config.embeddings is not None and config.embeddings.startswith("scratch:"):

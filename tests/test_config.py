@@ -32,6 +32,11 @@ from kmodels.errors import InputError
         ({"pooling": "max"}, "pooling must be left out for textcnn; got 'max'"),
         ({"model": "bilstm", "pooling": "pooler"}, "pooling must be one of max, last, mean for bilstm; got 'pooler'"),
         ({"preset": "x"}, "preset is a setting of bert_base_pool, .*; textcnn has none"),
+        ({"embedding_layers": 2}, "embedding_layers needs embeddings"),
+        (
+            {"embeddings": "v", "frozen_embeddings": True, "layer_decay": 0.5},
+            "layer_decay is for word vectors that",
+        ),
         ({"lora_rank": 4}, "lora_rank is a setting of bert_base_pool, "),
         ({"model": "bilstm", "num_filters": 3}, "num_filters is a setting of textcnn; bilstm has none"),
         ({"lstm_units": 3}, "lstm_units is a setting of bilstm, bert_base_lstm; textcnn has none"),
@@ -50,9 +55,16 @@ def test_what_is_impossible_is_refused_in_one_line(settings, message):
 def test_resolving_leaves_no_recipe_open(model):
     config = RunConfig(model=model).resolved("jax")
     recipe = ("backend", "epochs", "batch_size", "learning_rate", "schedule", "warmup_fraction", "weight_decay")
-    for name in (*recipe, "dropout", "max_length", "output_dir"):
+    for name in (*recipe, "layer_decay", "ema_momentum", "dropout", "max_length", "output_dir"):
         assert getattr(config, name) is not None, name
     assert (config.preset is None) == (not config.architecture.is_encoder)
+
+
+@pytest.mark.parametrize("model", ["textcnn", "bilstm"])
+def test_vectors_learn_slower_than_the_rest_unless_they_are_frozen(model):
+    config = RunConfig(model=model, embeddings="v")
+    assert config.resolved("jax").layer_decay < 1
+    assert dataclasses.replace(config, frozen_embeddings=True).resolved("jax").layer_decay == 1
 
 
 def test_the_default_folder_is_one_a_setting():

@@ -64,6 +64,8 @@ def compatible(settings):
         refused.add("vocabulary_size")
     if settings.get("embeddings") is None or settings["embeddings"].startswith("scratch:"):
         refused |= {"embeddings", "frozen_embeddings", "embedding_layers"}
+    if settings.get("frozen_embeddings"):
+        refused.add("layer_decay")
     if settings.get("train_file") and settings.get("validation_file"):
         refused.add("data_dir")
     else:

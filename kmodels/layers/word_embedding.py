@@ -16,6 +16,7 @@ class WordEmbedding(keras.layers.Layer):
         word_dropout: part of the words that a training batch shows as zero vectors (Iyyer et al. 2015, section 4).
         limit: initial vectors are uniform within ± this (Kim 2014 has 0.25).
         table: initial vectors to take instead, float32, (vocabulary_size, embedding_dim).
+        learning_rate_factor: the vectors learn at this part of the rate (`kmodels.optimizers`).
         seed: of the initial vectors and of the hiding.
 
     Call arguments:
@@ -26,13 +27,24 @@ class WordEmbedding(keras.layers.Layer):
         float, (batch, length, embedding_dim); zero on padding.
     """
 
-    def __init__(self, vocabulary_size, embedding_dim, word_dropout=0.0, limit=0.25, table=None, seed=0, **kwargs):
+    def __init__(
+        self,
+        vocabulary_size,
+        embedding_dim,
+        word_dropout=0.0,
+        limit=0.25,
+        table=None,
+        learning_rate_factor=1.0,
+        seed=0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.vocabulary_size = vocabulary_size
         self.embedding_dim = embedding_dim
         self.word_dropout = word_dropout
         self.limit = limit
         self.table = table
+        self.learning_rate_factor = learning_rate_factor
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(dropout_seed(seed, f"{self.name}/word_dropout"))
 
@@ -42,6 +54,7 @@ class WordEmbedding(keras.layers.Layer):
             shape=(self.vocabulary_size, self.embedding_dim),
             initializer=self._initial,
         )
+        self.embeddings.learning_rate_factor = self.learning_rate_factor
         self.table = None  # the weights hold it now
 
     def _initial(self, shape, dtype=None):
@@ -66,5 +79,6 @@ class WordEmbedding(keras.layers.Layer):
             "embedding_dim": self.embedding_dim,
             "word_dropout": self.word_dropout,
             "limit": self.limit,
+            "learning_rate_factor": self.learning_rate_factor,
             "seed": self.seed,
         }

@@ -17,6 +17,7 @@ def bilstm(
     word_dropout=0.0,
     word_vectors=None,
     frozen_embeddings=False,
+    layer_decay=1.0,
     seed=0,
 ):
     """A recurrent sentence classifier.
@@ -31,6 +32,7 @@ def bilstm(
         word_dropout: part of the words that a training batch does not show.
         word_vectors: initial vectors, float32, (vocabulary_size, embedding_dim); None for random ones.
         frozen_embeddings: leave the vectors as they are.
+        layer_decay: the vectors learn at this part of the learning rate.
         seed: of the initial weights, the same numbers on every backend.
 
     Returns:
@@ -48,6 +50,7 @@ def bilstm(
         table=word_vectors,
         seed=seed,
         trainable=not frozen_embeddings,
+        learning_rate_factor=layer_decay,
         name="embedding",
     )
     x = embedding(inputs["token_ids"], padding_mask)  # (batch, length, embedding_dim)

@@ -161,3 +161,11 @@ def test_another_seed_gives_other_weights_and_the_same_seed_the_same(name):
     )
     assert all((a == b).all() for a, b in zip(first, again))
     assert any((a != b).any() for a, b in zip(first, other))
+
+
+@pytest.mark.parametrize("name", ["textcnn", "bilstm"])
+def test_word_vectors_learn_at_a_part_of_the_rate(name):
+    model = tiny_model(name, layer_decay=0.25)
+    factors = {each.path: getattr(each, "learning_rate_factor", 1.0) for each in model.trainable_variables}
+    assert factors.pop("embedding/embeddings") == 0.25
+    assert set(factors.values()) == {1.0}
