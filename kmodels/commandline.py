@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import importlib.metadata
 import os
 import re
@@ -188,6 +189,10 @@ def exit_status(call):
         return _say(error, WRONG_INPUT)
     except RunError as error:
         return _say(error, FAILED_RUN)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return _say(f"no file or folder can have so long a name: {error.filename!s:.80}…", WRONG_INPUT)
     except Interrupted as stop:
         if not launch.say_reason(str(stop)):
             print(stop, file=sys.stderr)
@@ -222,15 +227,15 @@ def _on_one_line(message):
 def _found_flag_file(argument):
     """--flagfile=flags/NAME.flags, or only NAME, means the installed one of that name where there is no such file."""
     flag, _, value = argument.partition("=")
-    if flag not in ("--flagfile", "-flagfile") or not value or Path(value).is_file():
+    if flag not in ("--flagfile", "-flagfile") or not value or os.path.isfile(value):
         return argument
     name = Path(value).name.removesuffix(".flags") + ".flags"
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         for file in importlib.metadata.files("kmodels") or ():
-            if file.name == name and (path := Path(str(file.locate()))).is_file():
+            if file.name == name and os.path.isfile(path := str(file.locate())):
                 return f"{flag}={path}"
-    path = Path(__file__).parent.parent / "flags" / name  # of a checkout
-    return f"{flag}={path}" if path.is_file() else argument
+    path = str(Path(__file__).parent.parent / "flags" / name)  # of a checkout
+    return f"{flag}={path}" if os.path.isfile(path) else argument
 
 
 def _flag_values():

@@ -173,3 +173,23 @@ def test_a_grid_is_trained_reported_and_not_trained_again(tmp_path):
     assert (comparison["title"], comparison["command"]) == ("Ours", None)
     status, out, err = kmodels("runs", str(folder), "--json")
     assert [row["seed"] for row in json.loads(out)] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["runs"],
+        ["report"],
+        ["predict"],
+        ["evaluate"],
+        ["train", "--dataset=sample", "--output_dir"],
+        ["train", "--flagfile"],
+    ],
+    ids=" ".join,
+)
+def test_a_name_longer_than_any_file_has_is_wrong_input(command, capsys):
+    name = "x" * 300
+    argument = f"{command.pop()}={name}" if command[-1].startswith("--") else name
+    assert cli.main(["kmodels", *command, argument]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and said.count("\n") == 1

@@ -28,10 +28,10 @@ def whole(backbone):
     """The encoder's own last hidden state of the first token, and its pooler's output."""
     from keras import ops
 
-    from kmodels.models.encoder import _features
+    from kmodels.models.inputs import encoder_features
 
     given = {name: ops.convert_to_tensor(value) for name, value in inputs().items()}
-    outputs = backbone(_features(backbone, given))
+    outputs = backbone(encoder_features(backbone, given))
     hidden, pooled = (
         (outputs["sequence_output"], outputs["pooled_output"]) if isinstance(outputs, dict) else (outputs, None)
     )
