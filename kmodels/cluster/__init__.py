@@ -6,11 +6,14 @@ The nodes need kmodels and its backend, and the folders that a run reads and wri
 import contextlib
 import logging
 import socket
+import time
 
 from kmodels import backend
 from kmodels.errors import InputError
 
 CONNECT_SECONDS = 10.0
+TRIES = 3  # of a cluster from outside
+TRY_AGAIN_SECONDS = 2.0
 
 
 @contextlib.contextmanager
@@ -30,14 +33,30 @@ def connected(address):
 
     _check_answers(address)
     try:
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, namespace="kmodels")
+        _connect(address)
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"no Ray cluster answers at {address}: {reason:.200}") from error
+        if len(reason) > 200:
+            reason = f"…{reason[-200:]}"  # of a traceback, what was raised
+        raise InputError(f"no Ray cluster answers at {address}: {reason}") from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _connect(address):
+    import ray
+
+    for tries_left in reversed(range(TRIES)):
+        try:
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, namespace="kmodels")
+            break
+        except ConnectionAbortedError:
+            # The head starts a process for each that comes from outside. On a busy one Ray 2.60 was seen not to.
+            if not tries_left:
+                raise
+            time.sleep(TRY_AGAIN_SECONDS)
 
 
 def _check_answers(address):
