@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import random
+import re
 import resource
 import subprocess
 import sys
@@ -33,11 +34,13 @@ from benchmarks import invocation  # noqa: E402
 from benchmarks.predict import resident_MiB  # noqa: E402
 from kmodels import records  # noqa: E402
 from kmodels.architectures import ARCHITECTURES  # noqa: E402
+from kmodels.backend import is_installed  # noqa: E402
 
 PEERS = ROOT / "benchmarks" / "peers"
 DISTURBED = 0.05  # part of the machine that others may have
 KERAS_HUB_ROWS = 256  # it takes minutes for these
-ENCODERS = {"jax": ("float32",), "tensorflow": ("float32", "mixed_bfloat16"), "torch": ("float32", "mixed_bfloat16")}
+BOTH = "float32", "mixed_bfloat16"
+ENCODERS = {"jax": BOTH if Path("/dev/nvidiactl").exists() else BOTH[:1], "tensorflow": BOTH, "torch": BOTH}
 WORD_MODELS = ("textcnn", "bilstm")
 
 
@@ -52,9 +55,17 @@ def main():
     }
     path = Path(arguments.output)
     found = records.read_json(path) if path.is_file() else {}
+    left_out = {name for name in ENCODERS if not is_installed(name)}
+    if "tensorflow" in left_out:
+        left_out.add("BertTextClassifier")  # reads its text by tensorflow-text
     with tempfile.TemporaryDirectory() as folder:
         for what in arguments.what.split(","):
-            turns = in_turns(sides[what](arguments, folder), arguments.turns, folder)
+            here = {
+                name: side
+                for name, side in sides[what](arguments, folder).items()
+                if not left_out & set(name.split()) and re.search(arguments.sides, name)
+            }
+            turns = in_turns(here, arguments.turns, folder)
             before = found.get(what, {"turns": []})["turns"] if arguments.more else []
             found[what] = {"command": invocation.command(), "turns": before + turns}
             records.write_json(path, found)
@@ -63,6 +74,7 @@ def main():
 def parsed():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--what", default="words,encoder,peak,tokens,memory", help="which parts")
+    parser.add_argument("--sides", default="", help="regular expression of the names of sides; others are left out")
     parser.add_argument("--data_dir", required=True, help="folder with SST-2's train.tsv and dev.tsv")
     parser.add_argument("--checkpoint", required=True, help="folder of a BERT encoder in Hugging Face format")
     parser.add_argument("--rows", type=int, default=8000, help="training sentences of the encoders")

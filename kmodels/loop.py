@@ -37,9 +37,9 @@ def compile_model(model, config, num_steps):
         num_steps: batches of an epoch.
     """
     backends.current().prepare(model)
-    updates = max(1, config.epochs * num_steps // config.gradient_accumulation_steps)
-    warmup_updates = round(config.warmup_fraction * updates)
-    schedule = WarmupSchedule(config.learning_rate, warmup_updates, updates, config.schedule)
+    total_steps = config.epochs * num_steps
+    warmup_steps = round(config.warmup_fraction * total_steps)
+    schedule = WarmupSchedule(config.learning_rate, warmup_steps, total_steps, config.schedule)
     alone = config.workers == 1 or backends.current().COMPUTES_WHOLE_BATCHES
     num_rows = None if alone else config.batch_size // config.workers
     model.compile(

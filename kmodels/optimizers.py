@@ -10,27 +10,30 @@ from kmodels import backends
 
 @keras.saving.register_keras_serializable("kmodels")
 class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Climbs from 0 to the peak over the warm-up, then stays there, or falls in a line to 0 at the last update.
+    """Climbs from 0 to the peak over the warm-up, then stays there, or falls in a line to 0 at the last step.
+
+    A step is a batch, for by their number Keras asks: of batches whose gradients are added up, the last one's rate
+    counts.
 
     Args:
         peak: the highest learning rate.
-        warmup_updates: updates of the warm-up; the first has peak / warmup_updates.
-        total_updates: updates of the whole run.
+        warmup_steps: steps of the warm-up; the first has peak / warmup_steps.
+        total_steps: steps of the whole run.
         decay: "linear" or "constant".
 
     Source: Devlin et al. 2019, appendix A.2.
     """
 
-    def __init__(self, peak, warmup_updates, total_updates, decay="linear"):
+    def __init__(self, peak, warmup_steps, total_steps, decay="linear"):
         self.peak = peak
-        self.warmup_updates = warmup_updates
-        self.total_updates = total_updates
+        self.warmup_steps = warmup_steps
+        self.total_steps = total_steps
         self.decay = decay
 
     def __call__(self, step):
         done = ops.cast(step, "float32") + 1
-        climb = done / max(self.warmup_updates, 1)
-        fall = (self.total_updates - done + 1) / max(self.total_updates - self.warmup_updates, 1)
+        climb = done / max(self.warmup_steps, 1)
+        fall = (self.total_steps - done + 1) / max(self.total_steps - self.warmup_steps, 1)
         factor = ops.minimum(climb, 1.0)
         if self.decay == "linear":
             factor = ops.minimum(factor, ops.maximum(fall, 0.0))
@@ -39,8 +42,8 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
     def get_config(self):
         return {
             "peak": self.peak,
-            "warmup_updates": self.warmup_updates,
-            "total_updates": self.total_updates,
+            "warmup_steps": self.warmup_steps,
+            "total_steps": self.total_steps,
             "decay": self.decay,
         }
 

@@ -10,15 +10,27 @@ from kmodels.layers.first_token import FirstTokenOfLayer
 
 SIZE = 2048
 SECONDS = 1.0
+LONGEST_SECONDS = 0.01
 
 
 def matrix_product_rate(dtype):
     """The fastest that this device multiplied two square matrices: floating-point operations a second.
 
+    The matrices are twice as large as long as a product of such still takes less than a hundredth of a second: a GPU is
+    filled by large ones only.
+
     Args:
         dtype: of the factors: "float32", "bfloat16" or "float16".
     """
-    numbers = np.random.default_rng(0).standard_normal((SIZE, SIZE)).astype("float32") / SIZE**0.5
+    size, best = SIZE, 0.0
+    while best == 0.0 or 2 * size**3 / best < LONGEST_SECONDS:
+        best = max(best, _rate_of_size(size, dtype))
+        size *= 2
+    return best
+
+
+def _rate_of_size(size, dtype):
+    numbers = np.random.default_rng(0).standard_normal((size, size), np.float32) / np.float32(size**0.5)
     factor = ops.cast(ops.convert_to_tensor(numbers), dtype)
     best, end = 0.0, time.perf_counter() + SECONDS
     while best == 0.0 or time.perf_counter() < end:
@@ -28,7 +40,7 @@ def matrix_product_rate(dtype):
             product = ops.matmul(product, factor)
         # The device has done it only when a number has come back; NumPy takes no bfloat16 from TensorFlow.
         ops.convert_to_numpy(ops.cast(product[0, 0], "float32"))
-        best = max(best, 4 * 2 * SIZE**3 / (time.perf_counter() - start))
+        best = max(best, 4 * 2 * size**3 / (time.perf_counter() - start))
     return best
 
 

@@ -135,7 +135,7 @@ def test_the_rate_climbs_then_falls_or_stays(decay):
 
     from kmodels.optimizers import WarmupSchedule
 
-    schedule = WarmupSchedule(1.0, warmup_updates=4, total_updates=10, decay=decay)
+    schedule = WarmupSchedule(1.0, warmup_steps=4, total_steps=10, decay=decay)
     rates = [float(keras.ops.convert_to_numpy(schedule(step))) for step in range(10)]
     np.testing.assert_allclose(rates[:4], [0.25, 0.5, 0.75, 1.0])
     expected = [1.0, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6] if decay == "linear" else [1.0] * 6

@@ -12,7 +12,7 @@ from keras.src.backend.torch import random as keras_random
 from torch import distributed
 
 from kmodels.backends import DeviceMemory, cpu, encoder
-from kmodels.backends.torch import kernels
+from kmodels.backends.torch import kernels, steps
 from kmodels.backends.torch.dropout import dropout
 from kmodels.backends.torch.optimizer import optimizer_class as optimizer_class
 from kmodels.errors import RunError
@@ -126,8 +126,9 @@ def predict_function(model):
 
 
 def prepare(model):
-    """Has transformer layers computed by few calls, each of which Python has to make in every step."""
+    """Has transformer layers, and a step, made of few calls, each of which Python has to make in every step."""
     encoder.prepare(model, kernels)
+    model.train_step = steps.Step(model)
 
 
 @torch.no_grad()

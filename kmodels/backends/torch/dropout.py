@@ -1,34 +1,71 @@
-"""Dropout that draws fewer random numbers, on a CPU."""
+"""Dropout that draws fewer random numbers on a CPU, and is one kernel on a GPU."""
 
-import numpy as np
 import torch
 from keras.src.backend.torch import random as keras_random
+from torch.nn import functional
+
+from kmodels.backends.torch.on_host import HostCopy
 
 _CHOICES = 2**16  # of a 16-bit number, which decides about an element
 _keras_dropout = keras_random.dropout
 
 
 def dropout(inputs, rate, noise_shape=None, seed=None):
-    """Keras's dropout; on a CPU each random number of 64 bits decides about four elements.
+    """Keras's dropout.
 
-    PyTorch draws one for each, in one thread (on processors that are not Intel's): a seventh of an encoder's step. The
-    rate is that asked for to 1 / 131,072, and what stays is scaled by just that.
+    On a CPU each random number of 64 bits decides about four elements: PyTorch draws one for each, in one thread (on
+    processors that are not Intel's), a seventh of an encoder's step. The rate is that asked for to 1 / 131,072, and
+    what stays is scaled by just that. On a GPU it is PyTorch's one kernel: Keras's are six, and wait for the device to
+    tell the seed.
 
     Args:
         inputs: torch.Tensor, float.
         rate, noise_shape, seed: as keras.random.dropout has them.
     """
     dropped = round(rate * _CHOICES)
-    if inputs.device.type != "cpu" or noise_shape is not None or not 0 < dropped < _CHOICES:
+    kind = inputs.device.type
+    if kind not in ("cpu", "cuda") or noise_shape is not None or not 0 < dropped < _CHOICES:
         return _keras_dropout(inputs, rate, noise_shape, seed)
-    is_seeded = seed is not None and getattr(seed, "_initial_seed", seed) is not None
-    return _Dropout.apply(inputs, dropped, _generator(seed) if is_seeded else None)
+    number = None if seed is None or getattr(seed, "_initial_seed", seed) is None else _number(seed)
+    if kind == "cuda":
+        return _on_gpu(inputs, rate, number)
+    return _Dropout.apply(inputs, dropped, None if number is None else torch.Generator().manual_seed(number))
 
 
-def _generator(seed):
-    """A generator for the next call with this seed. Keras adds seed and number of the call: 7 and 1 are as 8 and 0."""
-    numbers = [number % 2**32 for number in keras_random.draw_seed(seed).tolist()]
-    return torch.Generator().manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
+def _number(seed):
+    """What a generator starts from for the next call with this seed: 64 bits of the seed and the call's number.
+
+    Keras adds the two: 7 and 1 are as 8 and 0.
+
+    Source: Steele, Lea & Flood 2014, "Fast Splittable Pseudorandom Number Generators" (SplitMix64's last mixing).
+    """
+    if isinstance(seed, int):
+        first, call = seed, 0
+    else:
+        if not hasattr(seed, "on_host"):
+            seed.on_host = HostCopy()
+        state = seed.state.value
+        first, call = seed.on_host.numbers(state)
+        with torch.no_grad():
+            state[1].add_(1)
+    mixed = (first % 2**32 << 32) + call % 2**32 + 0x9E3779B97F4A7C15
+    mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB % 2**64
+    return mixed ^ mixed >> 31
+
+
+def _on_gpu(inputs, rate, number):
+    """PyTorch's own dropout. It knows no generator but the device's: that takes the number, and has its state back."""
+    if number is None:
+        return functional.dropout(inputs, rate)
+    generator = torch.cuda.default_generators[inputs.device.index]
+    seed, offset = generator.initial_seed(), generator.get_offset()
+    generator.manual_seed(number)
+    try:
+        return functional.dropout(inputs, rate)
+    finally:
+        generator.manual_seed(seed)
+        generator.set_offset(offset)
 
 
 class _Dropout(torch.autograd.Function):

@@ -45,8 +45,8 @@ def _hidden(padding_mask, heads, dtype):
 
 def product(x, *layers):
     """As `kmodels.backends.encoder` says; of several layers, their kernels side by side."""
-    kernels = [_value(layer.kernel).reshape(x.shape[1], -1) for layer in layers]
-    biases = [_value(layer.bias).reshape(-1) for layer in layers]
+    kernels = [_value(layer.kernel, x).reshape(x.shape[1], -1) for layer in layers]
+    biases = [_value(layer.bias, x).reshape(-1) for layer in layers]
     kernel = kernels[0] if len(kernels) == 1 else torch.cat(kernels, 1)
     bias = biases[0] if len(biases) == 1 else torch.cat(biases)
     return torch.addmm(bias.to(x.dtype), x, kernel.to(x.dtype))
@@ -57,7 +57,7 @@ def activated(x, activation):
 
 
 def normalised(x, layer):
-    gamma, beta = _value(layer.gamma), _value(layer.beta)
+    gamma, beta = _value(layer.gamma, x), _value(layer.beta, x)
     if x.device.type == "cpu":  # its kernel takes weights of another type
         return functional.layer_norm(x, x.shape[-1:], gamma, beta, layer.epsilon)
     return functional.layer_norm(x.float(), x.shape[-1:], gamma, beta, layer.epsilon).to(x.dtype)
@@ -67,6 +67,9 @@ def dropped(x, layer, training):
     return dropout(x, layer.rate, seed=layer.seed_generator) if training and layer.rate else x
 
 
-def _value(weight):
-    """The tensor of a weight; one with low-rank updates is a tensor already."""
-    return weight.value if isinstance(weight, Variable) else weight
+def _value(weight, x):
+    """The tensor of a weight, for work on x; one with low-rank updates is a tensor already."""
+    if not isinstance(weight, Variable):
+        return weight
+    # `value` asks for scopes first, hundreds of times a step. Where Keras only finds out shapes, it has to.
+    return weight.value if x.is_meta else weight._value

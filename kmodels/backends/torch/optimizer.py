@@ -2,19 +2,19 @@
 
 from typing import Any
 
+import keras
 import torch
+from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
 from torch import distributed
 
 from kmodels.backends import gradients
+from kmodels.backends.torch.on_host import HostCopy
 
 
 def optimizer_class(kind: Any):
-    """Keras's Adam or AdamW with PyTorch's fused kernel for the update, on a CPU.
-
-    On a GPU Keras's own is kept: the kernel wants the step's number, and reading it would stop the device.
-    """
-    if not torch.cuda.is_available():
-        kind = _fused(kind)
+    """Keras's Adam or AdamW with PyTorch's fused kernel for the update."""
+    kind = _fused(kind)
     # Keras 3.15 has no workers on PyTorch.
     return gradients.with_averaged(kind, _averaged) if distributed.is_initialized() else kind
 
@@ -22,15 +22,31 @@ def optimizer_class(kind: Any):
 def _fused(kind: Any):
     """An optimizer whose decay, clipping by the global norm and update are one pass over every weight.
 
-    Keras's own takes a dozen. The moments stay in Keras's variables, so a checkpoint is the same on every backend.
+    Keras's own takes a dozen. The moments stay in Keras's variables, so a checkpoint is the same on every backend. The
+    number of the step and the learning rate, which the kernel wants, are known on the host: nothing waits for a GPU.
     """
 
     class Fused(kind):
+        def __init__(self, *arguments, **settings):
+            super().__init__(*arguments, **settings)
+            self._batches_on_host = HostCopy()
+            self._parts = {}
+
         def build(self, variables):
             # The kernel goes through a weight and its moments as they lie in memory, whatever their strides say.
             for variable in variables:
                 variable.value.data = variable.value.data.contiguous()
             super().build(variables)
+
+        def _batches(self):
+            """How many batches were seen."""
+            return self._batches_on_host.numbers(self._iterations.value)[0]
+
+        def _get_current_learning_rate(self):
+            if not isinstance(self._learning_rate, LearningRateSchedule):
+                return super()._get_current_learning_rate()
+            with keras.device("cpu"):
+                return float(self._learning_rate(self._batches()))
 
         def _clip_gradients(self, grads):
             """Finds by what the kernel has to divide."""
@@ -44,38 +60,51 @@ def _fused(kind: Any):
             """The kernel does it."""
 
         def _backend_update_step(self, grads, trainable_variables, learning_rate):
-            decay = self.weight_decay or 0.0
-            decays = [decay if decay and self._use_weight_decay(variable) else 0.0 for variable in trainable_variables]
-            for each in set(decays):
-                chosen = [number for number, value in enumerate(decays) if value == each]
-                self._update(
-                    [grads[number].contiguous() for number in chosen],
-                    [trainable_variables[number] for number in chosen],
-                    float(learning_rate),
-                    each,
-                )
+            chosen = tuple(map(id, trainable_variables))
+            if chosen not in self._parts:
+                self._parts[chosen] = self._parts_of(trainable_variables)
+            if not isinstance(learning_rate, float):
+                learning_rate = ops.convert_to_tensor(learning_rate)
+            step = self._batches() // (self.gradient_accumulation_steps or 1) + 1
+            for decay, numbers, *tensors in self._parts[chosen]:
+                done = torch.full((), float(step), device=tensors[0][0].device)
+                with torch.no_grad():
+                    weights, momentums, velocities = tensors
+                    torch._fused_adamw_(
+                        weights,
+                        [grads[number].contiguous() for number in numbers],
+                        momentums,
+                        velocities,
+                        [],
+                        [done] * len(numbers),
+                        lr=learning_rate,
+                        beta1=self.beta_1,
+                        beta2=self.beta_2,
+                        weight_decay=decay,
+                        # Keras adds epsilon before the second moment is corrected for its start, PyTorch after.
+                        eps=self.epsilon / (1 - self.beta_2**step) ** 0.5,
+                        amsgrad=False,
+                        maximize=False,
+                        grad_scale=self._divisor,
+                    )
 
-        def _update(self, grads, variables, learning_rate, weight_decay):
+        def _parts_of(self, variables):
+            """[(decay, [number of a variable that has it, …], its tensors, their first and second moments), …]."""
+            decay, parts = self.weight_decay or 0.0, {}
+            for number, variable in enumerate(variables):
+                of = decay if decay and self._use_weight_decay(variable) else 0.0
+                parts.setdefault(of, []).append(number)
             places = [self._get_variable_index(variable) for variable in variables]
-            step = int(self.iterations) + 1
-            with torch.no_grad():
-                torch._fused_adamw_(
-                    [variable.value for variable in variables],
-                    grads,
-                    [self._momentums[place].value for place in places],
-                    [self._velocities[place].value for place in places],
-                    [],
-                    [torch.tensor(float(step)) for _ in places],
-                    lr=learning_rate,
-                    beta1=self.beta_1,
-                    beta2=self.beta_2,
-                    weight_decay=weight_decay,
-                    # Keras adds epsilon before the second moment is corrected for its start, PyTorch after.
-                    eps=self.epsilon / (1 - self.beta_2**step) ** 0.5,
-                    amsgrad=False,
-                    maximize=False,
-                    grad_scale=self._divisor,
+            return [
+                (
+                    of,
+                    numbers,
+                    [variables[number].value for number in numbers],
+                    [self._momentums[places[number]].value for number in numbers],
+                    [self._velocities[places[number]].value for number in numbers],
                 )
+                for of, numbers in parts.items()
+            ]
 
     return Fused
 

@@ -1,0 +1,133 @@
+"""A Keras model as the plain calls it is made of.
+
+Before each layer's work Keras looks at its arguments, converts them, finds out whether it trains and keeps scopes: on
+PyTorch, where all of that happens in every step, more than the work of a small layer. Here it is found out once.
+"""
+
+import keras
+import torch
+from keras import tree
+from keras.src.backend.common.variables import AutocastScope
+from keras.src.backend.torch.core import to_torch_dtype
+from keras.src.models.functional import Functional
+
+# Layers without others inside them, which do nothing beside their `call`; of their very class and not derived ones.
+_PLAIN = {
+    "keras": ("Add", "Concatenate", "Conv1D", "Dense", "Dropout", "Embedding", "LayerNormalization"),
+    "keras_hub": ("PositionEmbedding", "ReversibleEmbedding", "TransformerEncoder"),
+    "kmodels": ("FirstTokenOfLayer", "HiddenTokens", "MaskedPooling", "WordEmbedding"),
+}
+
+
+def function_of(model):
+    """What a functional model computes.
+
+    Args:
+        model: keras.Model made of inputs and outputs; layers of other kinds than kmodels' models have are called as
+            they are.
+
+    Returns:
+        function of the model's inputs, in its own structure and on its device, and of `training`, bool; it gives the
+        model's outputs as a list of tensors.
+    """
+    calls = [
+        _call_of_node(node)
+        for depth in sorted(model._nodes_by_depth, reverse=True)
+        for node in model._nodes_by_depth[depth]
+        if node.operation and not node.is_input
+    ]
+    inputs = [(_path_of(model, tensor), id(tensor), to_torch_dtype(tensor.dtype)) for tensor in model.inputs]
+    outputs = [id(tensor) for tensor in model.outputs]
+
+    def computed(given, training):
+        values = {}
+        for path, place, dtype in inputs:
+            value = given if path is None else given[path]
+            values[place] = value if value.dtype == dtype else value.to(dtype)
+        for call in calls:
+            call(values, training)
+        return [values[place] for place in outputs]
+
+    return computed
+
+
+def _path_of(model, tensor):
+    """The key or number of an input in what the model is given; None if that is the input itself."""
+    inputs = model._inputs_struct
+    if isinstance(inputs, dict):
+        return next(name for name, each in inputs.items() if each is tensor)
+    if isinstance(inputs, (list, tuple)):
+        return next(number for number, each in enumerate(inputs) if each is tensor)
+    return None
+
+
+def _call_of_node(node):
+    """A function of {id of a symbolic tensor: tensor} and `training` that adds what a node of the model's graph gives."""
+    args, kwargs = _filling(node.arguments.args), _filling(node.arguments.kwargs)
+    function, places = _function_of(node.operation), [id(output) for output in node.outputs]
+
+    def call(values, training):
+        found = function(args(values), kwargs(values), training)
+        if len(places) == 1 and isinstance(found, torch.Tensor):
+            values[places[0]] = found
+        else:
+            values.update(zip(places, tree.flatten(found)))
+
+    return call
+
+
+def _filling(structure):
+    """A function of {id: tensor} that gives the structure with tensors where it has symbolic ones."""
+    if isinstance(structure, keras.KerasTensor):
+        place = id(structure)
+        return lambda values: values[place]
+    if isinstance(structure, dict):
+        parts = {name: _filling(part) for name, part in structure.items()}
+        return lambda values: {name: part(values) for name, part in parts.items()}
+    if isinstance(structure, (list, tuple)):
+        fillings, kind = [_filling(part) for part in structure], type(structure)
+        return lambda values: kind(part(values) for part in fillings)
+    return lambda values: structure
+
+
+def _function_of(operation):
+    """A function of (args, kwargs, training) that does what calling the operation does."""
+    if isinstance(operation, Functional) and type(operation).call is Functional.call:
+        inner = function_of(operation)
+        return lambda args, kwargs, training: inner(args[0], training)
+    if not isinstance(operation, keras.layers.Layer):
+        return lambda args, kwargs, training: operation.call(*args, **kwargs)
+    if not _is_plain(operation):
+        return lambda args, kwargs, training: operation(*args, **kwargs | {"training": training})
+    dtype = to_torch_dtype(operation.input_dtype) if operation.autocast else None
+    scope = operation.compute_dtype if operation.compute_dtype != operation.variable_dtype else None
+    takes_training = operation._call_has_training_arg
+
+    def call(args, kwargs, training):
+        if dtype is not None:
+            args = _converted(args, dtype)
+        if takes_training:
+            kwargs = kwargs | {"training": training}
+        with AutocastScope(scope):
+            return operation.call(*args, **kwargs)
+
+    return call
+
+
+def _is_plain(layer):
+    """True for a layer that does nothing but its `call`."""
+    kind = type(layer)
+    names = _PLAIN.get(kind.__module__.partition(".")[0], ())
+    return kind.__name__ in names and layer.built and getattr(layer, "activity_regularizer", None) is None
+
+
+def _converted(args, dtype):
+    """The arguments with floating-point tensors in a layer's number format."""
+    return [
+        [_converted((part,), dtype)[0] for part in each]
+        if isinstance(each, (list, tuple))
+        else each.to(dtype)
+        if isinstance(each, torch.Tensor) and each.dtype != dtype and each.is_floating_point()
+        else each
+        for each in args
+    ]

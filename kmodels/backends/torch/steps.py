@@ -1,0 +1,105 @@
+"""A training step of few calls.
+
+In every step Keras's own looks at the structure of targets, losses and figures, asks the whole model for its weights
+several times, and computes each figure by a dozen small operations. Here the same is done for just the loss and the
+figures that a run has (`kmodels.loop.compile_model`). Weights, moments, seeds and figures stay in Keras's variables.
+"""
+
+import torch
+from torch.nn import functional
+
+from kmodels.backends.torch import graph
+from kmodels.callbacks.finite import FirstNonFiniteStep
+from kmodels.losses import Accuracy, CrossEntropy, SmoothedCrossEntropy
+
+
+class Step:
+    """`train_step` of a model; Keras's own where it was compiled with another loss or other figures.
+
+    Args:
+        model: keras.Model from {"token_ids", "padding_mask"} to logits.
+    """
+
+    def __init__(self, model):
+        self._model = model
+        self._of_keras = model.train_step
+        self._optimizer = None
+
+    def __call__(self, data):
+        """Trains on a batch.
+
+        Args:
+            data: ({"token_ids", "padding_mask"}, labels, weights), torch.Tensor on any device.
+
+        Returns:
+            {name of a figure: its value so far in this epoch}, not waited for.
+        """
+        if self._model.optimizer is not self._optimizer:
+            self._look_at_model()
+        if not self._is_ours:
+            return self._of_keras(data)
+        inputs, labels, weights = (_moved(part, self._device) for part in data)
+        labels = labels.long()
+        (logits,) = self._computed(inputs, True)
+        logits = logits.float()
+        for tensor in self._tensors:
+            tensor.grad = None
+        loss = self._loss_of(logits, labels, weights)
+        self._optimizer.scale_loss(loss).backward()
+        with torch.no_grad():
+            self._optimizer.apply([tensor.grad for tensor in self._tensors], self._variables)
+            return self._figures(loss.detach(), logits.detach(), labels, weights)
+
+    def _look_at_model(self):
+        """Finds once what a compiled model has."""
+        model = self._model
+        self._optimizer = model.optimizer
+        figures = model._compile_metrics.metrics if model._compile_metrics else []
+        kinds = [type(figure) for figure in figures]
+        self._is_ours = type(model.loss) is SmoothedCrossEntropy and kinds == [
+            CrossEntropy,
+            Accuracy,
+            FirstNonFiniteStep,
+        ]
+        if not self._is_ours:
+            return
+        self._computed = graph.function_of(model)
+        self._variables = list(model.trainable_weights)
+        self._tensors = [variable.value for variable in self._variables]
+        self._device = self._tensors[0].device
+        *self._means, self._finite = [model._loss_tracker, *figures]
+
+    def _loss_of(self, logits, labels, weights):
+        """What SmoothedCrossEntropy gives."""
+        of = self._model.loss
+        losses = functional.cross_entropy(logits, labels, reduction="none", label_smoothing=of.label_smoothing)
+        total = (losses * weights).sum()
+        return total / of.num_rows if of.num_rows else total / weights.sum().clamp(min=1e-30)
+
+    def _figures(self, loss, logits, labels, weights):
+        """Brings the figures up to date, and tells them."""
+        of_rows = torch.stack(
+            [
+                functional.cross_entropy(logits, labels, reduction="none"),
+                (logits.argmax(-1) == labels).float(),
+                torch.ones_like(weights),
+            ]
+        )  # (3, batch)
+        cross_entropy, correct, rows = of_rows.mv((weights > 0).float()).unbind()
+        totals = [mean.total.value for mean in self._means]
+        counts = [mean.count.value for mean in self._means]
+        torch._foreach_add_([*totals, *counts[1:]], [loss * len(labels), cross_entropy, correct, rows, rows])
+        counts[0].add_(len(labels))
+        values = torch._foreach_div(totals, torch._foreach_clamp_min(counts, 1e-30))
+        steps, first = self._finite.steps.value, self._finite.first.value
+        steps.add_(1)
+        begins = (first == 0) & ~torch.isfinite(logits).all()
+        torch.where(begins, steps, first, out=first)
+        names = [mean.name for mean in self._means]
+        return dict(zip(names, values)) | {self._finite.name: first - 1}
+
+
+def _moved(part, device):
+    if isinstance(part, dict):
+        return {name: tensor.to(device, non_blocking=True) for name, tensor in part.items()}
+    return part.to(device, non_blocking=True)

@@ -1,0 +1,114 @@
+"""PyTorch's training step of few calls does what Keras's own does."""
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.backend
+
+RECIPES = {
+    "plain": {},
+    "smoothed": {"label_smoothing": 0.2},
+    "accumulated": {"gradient_accumulation_steps": 2},
+    "constant, averaged": {"schedule": "constant", "ema_momentum": 0.9},
+    "decayed by layer": {"layer_decay": 0.5},
+}
+SIZES = {
+    "textcnn": {"embedding_dim": 8, "num_filters": 4, "kernel_sizes": (2, 3), "word_dropout": 0.2},
+    "bilstm": {"embedding_dim": 8, "lstm_units": 4},
+    "bert_base_pool": {"preset": "scratch:tiny", "pooling": "pooler"},
+    "roberta_pool": {"preset": "scratch:tiny"},
+    "bert_base_lstm": {"preset": "scratch:tiny", "lstm_units": 4},
+}
+
+
+def trained(name, recipe, by_keras, precision="float32"):
+    """({path: weight}, [figures after each step, …]) of a few steps."""
+    import keras
+
+    from kmodels import backends, loop, models
+    from kmodels.config import RunConfig
+
+    config = RunConfig(model=name, learning_rate=1e-3, epochs=1, seed=1, **SIZES[name] | recipe).resolved("torch")
+    backends.current().configure()
+    keras.utils.set_random_seed(1)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        backbone = backbone_of(name) if config.architecture.is_encoder else None
+        model = models.build(config, 3, 200, backbone)
+        of_keras = model.train_step
+        loop.compile_model(model, config, num_steps=6)
+    finally:
+        keras.config.set_dtype_policy(before)
+    if by_keras:
+        model.train_step = of_keras
+    told = []
+    look = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: told.append(dict(logs)))
+    model.fit(batches(), steps_per_epoch=6, callbacks=[look], verbose=0, shuffle=False)
+    figures = [{figure: float(value) for figure, value in each.items()} for each in told]
+    return {variable.path: variable.numpy() for variable in model.variables}, figures, model
+
+
+def backbone_of(name):
+    import keras_hub
+
+    kind = keras_hub.models.RobertaBackbone if name.startswith("roberta") else keras_hub.models.BertBackbone
+    return kind(vocabulary_size=200, num_layers=2, num_heads=2, hidden_dim=16, intermediate_dim=32)
+
+
+def batches():
+    numbers = np.random.default_rng(0)
+    for _ in range(6):
+        lengths = np.array([9, 7, 4, 1, 9, 0])  # the last is a filler
+        inputs = {
+            "token_ids": numbers.integers(1, 200, (6, 9)).astype("int32"),
+            "padding_mask": np.arange(9) < lengths[:, None],
+        }
+        yield inputs, numbers.integers(0, 3, 6).astype("int32"), np.array([1, 1, 2, 1, 1, 0], "float32")
+
+
+@pytest.fixture(autouse=True)
+def torch_only(chosen_backend):
+    if chosen_backend != "torch":
+        pytest.skip("the other backends compile Keras's step")
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [*((name, "plain") for name in SIZES), *(("bert_base_pool", recipe) for recipe in RECIPES if recipe != "plain")],
+)
+def test_a_step_does_what_keras_does(name, recipe):
+    expected, theirs, _ = trained(name, RECIPES[recipe], by_keras=True)
+    got, ours, model = trained(name, RECIPES[recipe], by_keras=False)
+    assert model.train_step._is_ours
+    for (path, value), now in zip(expected.items(), got.values(), strict=True):
+        np.testing.assert_allclose(now, value, rtol=1e-4, atol=2e-5, err_msg=path)
+    for before, now in zip(theirs, ours, strict=True):
+        assert before.keys() == now.keys()
+        np.testing.assert_allclose([*now.values()], [*before.values()], rtol=1e-4)
+
+
+def test_a_step_in_bfloat16_does_what_keras_does():
+    _, theirs, _ = trained("bert_base_pool", {}, by_keras=True, precision="mixed_bfloat16")
+    _, ours, _ = trained("bert_base_pool", {}, by_keras=False, precision="mixed_bfloat16")
+    np.testing.assert_allclose(ours[-1]["loss"], theirs[-1]["loss"], rtol=2e-2)
+
+
+def test_logits_that_are_no_numbers_are_counted_from_their_first_step():
+    import keras
+
+    _, _, model = trained("textcnn", {}, by_keras=False)
+    model.get_layer("logits").bias.assign(keras.ops.full((3,), np.nan))
+    told = []
+    look = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: told.append(dict(logs)))
+    model.fit(batches(), steps_per_epoch=6, callbacks=[look], verbose=0, shuffle=False)
+    assert [int(each["first_nonfinite_step"]) for each in told] == [0] * 6
+
+
+def test_another_loss_is_kerass_own_step():
+    import keras
+
+    _, _, model = trained("textcnn", {}, by_keras=False)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(batches(), steps_per_epoch=1, verbose=0, shuffle=False)
+    assert not model.train_step._is_ours
