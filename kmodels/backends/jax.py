@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax._src.lib import _jax
+from keras.src import backend as keras_backend
 from keras.src.backend.jax import random as keras_random
 
 from kmodels.backends import DeviceMemory, cpu
@@ -22,6 +23,7 @@ def configure(deterministic=False):
     """
     jax.config.update("jax_default_matmul_precision", "highest")
     keras_random.dropout = _dropout
+    keras_backend.lstm = _lstm
 
 
 _keras_dropout = keras_random.dropout
@@ -47,6 +49,33 @@ def _dropout(inputs, rate, noise_shape=None, seed=None):
     hashed = (hashed ^ (hashed >> 15) ^ second) * np.uint32(0xD35A2D97)
     hashed = hashed ^ (hashed >> 15)
     return jax.lax.select(hashed >= np.uint32(dropped), inputs / (1 - rate), jax.numpy.zeros_like(inputs))
+
+
+_keras_lstm = keras_backend.lstm
+
+
+def _lstm(inputs, *states, kernel, recurrent_kernel, bias, **settings):
+    """Keras's LSTM by cuDNN; of bfloat16 in float32, for jaxlib 0.11 hands cuDNN no bfloat16 and fails when compiling.
+
+    Args:
+        inputs: jax.Array, float, (batch, length, dim).
+        states: the initial ones, and a mask or None.
+        kernel, recurrent_kernel, bias: keras.Variable.
+        settings: as keras.layers.LSTM hands them over.
+
+    Raises:
+        NotImplementedError: there is no such kernel here; Keras then computes step by step.
+    """
+    weights = {"kernel": kernel, "recurrent_kernel": recurrent_kernel, "bias": bias}
+    if inputs.dtype != jax.numpy.bfloat16:
+        return _keras_lstm(inputs, *states, **weights, **settings)
+
+    def single(array):
+        return None if array is None else jax.numpy.asarray(array).astype("float32")
+
+    weights = {name: single(weight) for name, weight in weights.items()}
+    found = _keras_lstm(single(inputs), *map(single, states[:-1]), states[-1], **weights, **settings)
+    return jax.tree.map(lambda array: array.astype(inputs.dtype), found)
 
 
 # XLA computes one program over all workers' parts of a batch, and exchanges what it needs.

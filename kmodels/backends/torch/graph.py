@@ -62,7 +62,7 @@ def _path_of(model, tensor):
 
 
 def _call_of_node(node):
-    """A function of {id of a symbolic tensor: tensor} and `training` that adds what a node of the model's graph gives."""
+    """A function of {id of a symbolic tensor: tensor} and `training` that adds what a node of the graph gives."""
     args, kwargs = _filling(node.arguments.args), _filling(node.arguments.kwargs)
     function, places = _function_of(node.operation), [id(output) for output in node.outputs]
 

@@ -90,7 +90,8 @@ def _fused(kind: Any):
 
         def _parts_of(self, variables):
             """[(decay, [number of a variable that has it, …], its tensors, their first and second moments), …]."""
-            decay, parts = self.weight_decay or 0.0, {}
+            decay = self.weight_decay or 0.0
+            parts: dict[float, list[int]] = {}
             for number, variable in enumerate(variables):
                 of = decay if decay and self._use_weight_decay(variable) else 0.0
                 parts.setdefault(of, []).append(number)

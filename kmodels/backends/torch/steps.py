@@ -5,12 +5,16 @@ several times, and computes each figure by a dozen small operations. Here the sa
 figures that a run has (`kmodels.loop.compile_model`). Weights, moments, seeds and figures stay in Keras's variables.
 """
 
+from typing import Any
+
 import torch
 from torch.nn import functional
 
 from kmodels.backends.torch import graph
 from kmodels.callbacks.finite import FirstNonFiniteStep
 from kmodels.losses import Accuracy, CrossEntropy, SmoothedCrossEntropy
+
+FIGURES = [CrossEntropy, Accuracy, FirstNonFiniteStep]
 
 
 class Step:
@@ -23,7 +27,7 @@ class Step:
     def __init__(self, model):
         self._model = model
         self._of_keras = model.train_step
-        self._optimizer = None
+        self._optimizer: Any = None
 
     def __call__(self, data):
         """Trains on a batch.
@@ -56,18 +60,14 @@ class Step:
         self._optimizer = model.optimizer
         figures = model._compile_metrics.metrics if model._compile_metrics else []
         kinds = [type(figure) for figure in figures]
-        self._is_ours = type(model.loss) is SmoothedCrossEntropy and kinds == [
-            CrossEntropy,
-            Accuracy,
-            FirstNonFiniteStep,
-        ]
+        self._is_ours = type(model.loss) is SmoothedCrossEntropy and kinds == FIGURES
         if not self._is_ours:
             return
         self._computed = graph.function_of(model)
         self._variables = list(model.trainable_weights)
         self._tensors = [variable.value for variable in self._variables]
         self._device = self._tensors[0].device
-        *self._means, self._finite = [model._loss_tracker, *figures]
+        self._means, self._finite = [model._loss_tracker, *figures[:-1]], figures[-1]
 
     def _loss_of(self, logits, labels, weights):
         """What SmoothedCrossEntropy gives."""

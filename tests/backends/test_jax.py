@@ -1,0 +1,48 @@
+"""What stands between Keras and JAX."""
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.backend
+
+
+@pytest.fixture(autouse=True)
+def jax_only(chosen_backend):
+    if chosen_backend != "jax":
+        pytest.skip("of JAX")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_cudnn_is_handed_no_bfloat16(dtype, monkeypatch):
+    """jaxlib 0.11.2 fails on a GPU otherwise: Unknown output type bfloat16. Here a plain loop stands in for cuDNN."""
+    import keras
+    from jax import numpy as jnp
+
+    from kmodels import backends
+    from kmodels.backends import jax as on_jax
+
+    backends.current().configure()
+    handed = []
+
+    def cudnn(inputs, h, c, mask, kernel, recurrent_kernel, bias, **settings):
+        assert mask is None
+        arrays = [jnp.asarray(array) for array in (inputs, h, c, kernel, recurrent_kernel, bias)]
+        handed.extend(array.dtype for array in arrays)
+        x, h, c, kernel, recurrent_kernel, bias = arrays
+        outputs = []
+        for step in range(x.shape[1]):
+            i, f, g, o = jnp.split(x[:, step] @ kernel + h @ recurrent_kernel + bias, 4, axis=-1)
+            c = keras.ops.sigmoid(f) * c + keras.ops.sigmoid(i) * jnp.tanh(g)
+            h = keras.ops.sigmoid(o) * jnp.tanh(c)
+            outputs.append(h)
+        return h, jnp.stack(outputs, axis=1), [h, c]
+
+    x = np.random.default_rng(0).standard_normal((3, 5, 4)).astype("float32")
+    layer = keras.layers.LSTM(6, return_sequences=True, dtype=dtype)
+    expected = layer(x)
+    monkeypatch.setattr(on_jax, "_keras_lstm", cudnn)
+    got = layer(x)
+    assert {str(each) for each in handed} == {"float32"}
+    assert got.dtype == expected.dtype
+    tolerance = 1e-5 if dtype == "float32" else 2e-2
+    np.testing.assert_allclose(np.asarray(got, "float32"), np.asarray(expected, "float32"), atol=tolerance)
