@@ -17,10 +17,10 @@ RESULTS = ROOT / "results"
 MODELS = ("textcnn", "bilstm", "bert_base_pool", "bert_large_pool", "bert_base_lstm", "roberta_pool")
 
 
-def runs():
-    """[(config, environment, metrics), …] of the runs in results/sst2*, by model, start and backend."""
+def runs(folders="sst2*/*"):
+    """[(config, environment, metrics), …] of the runs in some folders of results/, by model, start and backend."""
     found = []
-    for folder in sorted(path.parent for path in RESULTS.glob("sst2*/*/metrics.json")):
+    for folder in sorted(path.parent for path in RESULTS.glob(f"{folders}/metrics.json")):
         files = ("config", "environment", "metrics")
         found.append(tuple(json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in files))
     return sorted(found, key=lambda run: (MODELS.index(run[0]["model"]), start(run[0]), run[0]["backend"]))
@@ -76,6 +76,37 @@ def every_run():
             f"{metrics['best_validation_loss']:.4f}",
             f"{metrics['peak_worker_0_memory_MB']:,.0f}",
             metrics["training_duration"].partition(".")[0],
+        )
+
+
+def gpu_runs():
+    """A row for each run in results/h100: its memory beside that of the seed's run."""
+    yield (
+        "model",
+        "starts from",
+        "backend",
+        "precision",
+        "batch",
+        "peak GPU MiB",
+        "by the driver",
+        "the seed's",
+        "peak host MiB",
+        "the seed's",
+        "dev accuracy",
+    )
+    seed = read("seed.json")
+    for config, _, metrics in runs("h100/*"):
+        theirs = seed[config["model"]]
+        memory = (metrics["peak_gpu_0_memory_MB"], metrics["nvml_gpu_0_memory_MB"], theirs["peak_gpu_0_memory_MB"])
+        host = (record["peak_worker_0_memory_MB"] for record in (metrics, theirs))
+        of = (f"{config[name]}" for name in ("backend", "precision", "batch_size"))
+        learned = metrics["best_validation_accuracy"]
+        yield (
+            f"`{config['model']}`",
+            start(config),
+            *of,
+            *(f"{size:,.0f}" for size in (*memory, *host)),
+            f"{learned:.4f}",
         )
 
 
@@ -259,6 +290,7 @@ TABLES = {
     "every run": every_run,
     "grid": grid,
     "full size": full_size,
+    "gpu runs": gpu_runs,
     "kill": kill,
     "checkpoint cost": checkpoint_cost,
     "deterministic cost": deterministic_cost,
