@@ -105,6 +105,28 @@ def test_logits_that_are_no_numbers_are_counted_from_their_first_step():
     assert [int(each["first_nonfinite_step"]) for each in told] == [0] * 6
 
 
+def test_a_model_with_a_step_of_its_own_keeps_it():
+    import keras
+
+    from kmodels import backends, loop
+    from kmodels.config import RunConfig
+
+    class Own(keras.Model):
+        steps = 0
+
+        def train_step(self, data):
+            self.steps += 1
+            return super().train_step(data)
+
+    config = RunConfig(model="textcnn", epochs=1).resolved("torch")
+    backends.current().configure()
+    built = trained("textcnn", {}, by_keras=False)[2]
+    model = Own(built.inputs, built.outputs)
+    loop.compile_model(model, config, num_steps=6)
+    model.fit(batches(), steps_per_epoch=6, verbose=0, shuffle=False)
+    assert model.steps == 6
+
+
 def test_another_loss_is_kerass_own_step():
     import keras
 

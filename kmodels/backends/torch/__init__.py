@@ -12,7 +12,7 @@ from keras.src.backend.torch import random as keras_random
 from torch import distributed
 
 from kmodels.backends import DeviceMemory, cpu, encoder
-from kmodels.backends.torch import kernels, steps
+from kmodels.backends.torch import graph, kernels, steps
 from kmodels.backends.torch.dropout import dropout
 from kmodels.backends.torch.optimizer import optimizer_class as optimizer_class
 from kmodels.errors import RunError
@@ -115,11 +115,14 @@ def predict_function(model):
         returns a function without arguments, which waits for the logits: float32, NumPy, (batch, num_classes).
     """
     device = model.weights[0].value.device
+    computed = (
+        graph.function_of(model) if graph.is_graph(model) else lambda *given: [model(given[0], training=given[1])]
+    )
 
     @torch.inference_mode()
     def start(token_ids, padding_mask):
         inputs = {"token_ids": torch.from_numpy(token_ids), "padding_mask": torch.from_numpy(padding_mask)}
-        result = model({name: value.to(device) for name, value in inputs.items()}, training=False)
+        (result,) = computed({name: value.to(device) for name, value in inputs.items()}, False)
         return lambda: result.float().cpu().numpy()
 
     return start

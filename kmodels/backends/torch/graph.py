@@ -19,6 +19,11 @@ _PLAIN = {
 }
 
 
+def is_graph(model):
+    """True for a model made of inputs and outputs whose `call` is Keras's."""
+    return isinstance(model, Functional) and type(model).call is Functional.call
+
+
 def function_of(model):
     """What a functional model computes.
 
@@ -92,7 +97,7 @@ def _filling(structure):
 
 def _function_of(operation):
     """A function of (args, kwargs, training) that does what calling the operation does."""
-    if isinstance(operation, Functional) and type(operation).call is Functional.call:
+    if is_graph(operation):
         inner = function_of(operation)
         return lambda args, kwargs, training: inner(args[0], training)
     if not isinstance(operation, keras.layers.Layer):

@@ -7,6 +7,7 @@ figures that a run has (`kmodels.loop.compile_model`). Weights, moments, seeds a
 
 from typing import Any
 
+import keras
 import torch
 from torch.nn import functional
 
@@ -18,7 +19,7 @@ FIGURES = [CrossEntropy, Accuracy, FirstNonFiniteStep]
 
 
 class Step:
-    """`train_step` of a model; Keras's own where it was compiled with another loss or other figures.
+    """`train_step` of a model; its own where it has one, or was compiled with another loss or other figures.
 
     Args:
         model: keras.Model from {"token_ids", "padding_mask"} to logits.
@@ -26,7 +27,7 @@ class Step:
 
     def __init__(self, model):
         self._model = model
-        self._of_keras = model.train_step
+        self._own = model.train_step
         self._optimizer: Any = None
 
     def __call__(self, data):
@@ -41,7 +42,7 @@ class Step:
         if self._model.optimizer is not self._optimizer:
             self._look_at_model()
         if not self._is_ours:
-            return self._of_keras(data)
+            return self._own(data)
         inputs, labels, weights = (_moved(part, self._device) for part in data)
         labels = labels.long()
         (logits,) = self._computed(inputs, True)
@@ -60,7 +61,8 @@ class Step:
         self._optimizer = model.optimizer
         figures = model._compile_metrics.metrics if model._compile_metrics else []
         kinds = [type(figure) for figure in figures]
-        self._is_ours = type(model.loss) is SmoothedCrossEntropy and kinds == FIGURES
+        is_kerass = graph.is_graph(model) and type(model).train_step is keras.Model.train_step
+        self._is_ours = is_kerass and type(model.loss) is SmoothedCrossEntropy and kinds == FIGURES
         if not self._is_ours:
             return
         self._computed = graph.function_of(model)
