@@ -60,10 +60,11 @@ def main():
         left_out.add("BertTextClassifier")  # reads its text by tensorflow-text
     with tempfile.TemporaryDirectory() as folder:
         for what in arguments.what.split(","):
+            chosen = arguments.sides if what == "encoder" else ""  # the aims of the others are of all their sides
             here = {
                 name: side
                 for name, side in sides[what](arguments, folder).items()
-                if not left_out & set(name.split()) and re.search(arguments.sides, name)
+                if not left_out & set(name.split()) and re.search(chosen, name)
             }
             turns = in_turns(here, arguments.turns, folder)
             before = found.get(what, {"turns": []})["turns"] if arguments.more else []
@@ -74,7 +75,9 @@ def main():
 def parsed():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--what", default="words,encoder,peak,tokens,memory", help="which parts")
-    parser.add_argument("--sides", default="", help="regular expression of the names of sides; others are left out")
+    parser.add_argument(
+        "--sides", default="", help="regular expression of the names of the encoder's sides; others are left out"
+    )
     parser.add_argument("--data_dir", required=True, help="folder with SST-2's train.tsv and dev.tsv")
     parser.add_argument("--checkpoint", required=True, help="folder of a BERT encoder in Hugging Face format")
     parser.add_argument("--rows", type=int, default=8000, help="training sentences of the encoders")

@@ -127,6 +127,25 @@ def test_a_model_with_a_step_of_its_own_keeps_it():
     assert model.steps == 6
 
 
+def test_what_a_layer_adds_to_the_loss_is_not_lost():
+    import keras
+
+    from kmodels import backends, loop
+    from kmodels.config import RunConfig
+
+    class Adds(keras.layers.Layer):
+        def call(self, x):
+            self.add_loss(1000.0 + 0 * keras.ops.sum(x))
+            return x
+
+    backends.current().configure()
+    built = trained("textcnn", {}, by_keras=False)[2]
+    model = keras.Model(built.inputs, Adds()(built.outputs[0]))
+    loop.compile_model(model, RunConfig(model="textcnn", epochs=1).resolved("torch"), num_steps=6)
+    history = model.fit(batches(), steps_per_epoch=6, verbose=0, shuffle=False)
+    assert history.history["loss"][0] > 1000
+
+
 def test_another_loss_is_kerass_own_step():
     import keras
 

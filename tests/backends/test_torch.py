@@ -56,6 +56,38 @@ def test_weights_that_lie_transposed_in_memory_are_updated_with_their_own_moment
     assert result.stdout == "3 Tensor\n", result.stderr
 
 
+SET_FROM_OUTSIDE = """
+import keras, torch
+from kmodels import backends
+from kmodels.optimizers import WarmupSchedule, adamw
+
+backends.current().configure()
+weight = keras.Variable(torch.ones(3))
+optimizer = adamw(WarmupSchedule(1.0, 0, 10), weight_decay=0.0)
+rates = []
+for count in (None, None, 7, 7):
+    if count is not None:
+        optimizer.iterations.assign(count)
+    rates.append(round(optimizer.learning_rate, 6))
+    optimizer.apply([torch.ones(3)], [weight])
+    rates.append(round(optimizer.learning_rate, 6))
+print(rates)
+layer, ones = keras.layers.Dropout(0.5, seed=1), torch.ones(1000)
+first, second = layer(ones, training=True), layer(ones, training=True)
+layer.seed_generator.state.assign([1, 0])
+print(torch.equal(layer(ones, training=True), first), torch.equal(layer(ones, training=True), second))
+print(layer.seed_generator.state.numpy().tolist())
+"""
+
+
+def test_counts_that_are_set_from_outside_are_read():
+    environment = os.environ | {"KERAS_BACKEND": "torch", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-c", SET_FROM_OUTSIDE]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    expected = "[1.0, 0.9, 0.9, 0.8, 0.3, 0.2, 0.3, 0.2]\nTrue True\n[1, 2]\n"
+    assert result.stdout == expected, result.stderr
+
+
 IN_FEW_CALLS = """
 import keras, numpy, torch, kmodels
 from kmodels import backends

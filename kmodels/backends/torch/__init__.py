@@ -115,9 +115,7 @@ def predict_function(model):
         returns a function without arguments, which waits for the logits: float32, NumPy, (batch, num_classes).
     """
     device = model.weights[0].value.device
-    computed = (
-        graph.function_of(model) if graph.is_graph(model) else lambda *given: [model(given[0], training=given[1])]
-    )
+    computed = graph.function_of(model)
 
     @torch.inference_mode()
     def start(token_ids, padding_mask):

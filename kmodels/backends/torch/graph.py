@@ -25,16 +25,18 @@ def is_graph(model):
 
 
 def function_of(model):
-    """What a functional model computes.
+    """What a model computes.
 
     Args:
-        model: keras.Model made of inputs and outputs; layers of other kinds than kmodels' models have are called as
-            they are.
+        model: keras.Model; one that is not made of inputs and outputs, and layers of other kinds than kmodels' models
+            have, are called as they are.
 
     Returns:
         function of the model's inputs, in its own structure and on its device, and of `training`, bool; it gives the
         model's outputs as a list of tensors.
     """
+    if not is_graph(model):
+        return lambda given, training: [model(given, training=training)]
     calls = [
         _call_of_node(node)
         for depth in sorted(model._nodes_by_depth, reverse=True)
@@ -126,13 +128,10 @@ def _is_plain(layer):
     return kind.__name__ in names and layer.built and getattr(layer, "activity_regularizer", None) is None
 
 
-def _converted(args, dtype):
-    """The arguments with floating-point tensors in a layer's number format."""
-    return [
-        [_converted((part,), dtype)[0] for part in each]
-        if isinstance(each, (list, tuple))
-        else each.to(dtype)
-        if isinstance(each, torch.Tensor) and each.dtype != dtype and each.is_floating_point()
-        else each
-        for each in args
-    ]
+def _converted(value, dtype):
+    """Arguments with floating-point tensors in a layer's number format."""
+    if isinstance(value, torch.Tensor):
+        return value.to(dtype) if value.is_floating_point() and value.dtype != dtype else value
+    if isinstance(value, (list, tuple)):
+        return [_converted(part, dtype) for part in value]
+    return value

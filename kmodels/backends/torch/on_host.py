@@ -4,11 +4,10 @@ import torch
 
 
 class HostCopy:
-    """The numbers of a tensor of which the last is counted up, one at a time, in place.
+    """The numbers of a tensor of which the last is counted up.
 
-    To read a tensor of a GPU is to wait until the GPU has done all that it was asked for. PyTorch counts on the host
-    how often a tensor was changed in place: once since the last look means one more; anything else, a checkpoint's
-    state for one, is read.
+    To read a tensor of a GPU is to wait until the GPU has done all that it was asked for. PyTorch knows on the host how
+    often a tensor was changed in place: what `counted` was not told of, a checkpoint's state for one, is read.
     """
 
     def __init__(self):
@@ -21,10 +20,13 @@ class HostCopy:
         Args:
             tensor: torch.Tensor, int, of any shape.
         """
-        changes = tensor._version - self._version if self._tensor is tensor else None
-        if changes == 1:
-            self._numbers[-1] += 1
-        elif changes != 0:
+        if tensor is not self._tensor or tensor._version != self._version:
+            self._tensor, self._version = tensor, tensor._version
             self._numbers = tensor.flatten().tolist()
-        self._tensor, self._version = tensor, tensor._version
         return self._numbers
+
+    def counted(self, tensor):
+        """To be called after each change that makes the last number one more, in one operation."""
+        if tensor is self._tensor and tensor._version == self._version + 1:
+            self._version += 1
+            self._numbers[-1] += 1

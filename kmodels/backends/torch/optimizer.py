@@ -38,6 +38,10 @@ def _fused(kind: Any):
                 variable.value.data = variable.value.data.contiguous()
             super().build(variables)
 
+        def apply(self, grads, trainable_variables=None):
+            super().apply(grads, trainable_variables)
+            self._batches_on_host.counted(self._iterations.value)
+
         def _batches(self):
             """How many batches were seen."""
             return self._batches_on_host.numbers(self._iterations.value)[0]

@@ -7,19 +7,21 @@ figures that a run has (`kmodels.loop.compile_model`). Weights, moments, seeds a
 
 from typing import Any
 
-import keras
 import torch
+from keras.src.models.functional import Functional
 from torch.nn import functional
 
 from kmodels.backends.torch import graph
 from kmodels.callbacks.finite import FirstNonFiniteStep
 from kmodels.losses import Accuracy, CrossEntropy, SmoothedCrossEntropy
 
+# Whose layers add no losses of their own; one that someone else wrote may.
+_PACKAGES = ("keras", "keras_hub", "kmodels")
 FIGURES = [CrossEntropy, Accuracy, FirstNonFiniteStep]
 
 
 class Step:
-    """`train_step` of a model; its own where it has one, or was compiled with another loss or other figures.
+    """`train_step` of a model; its own where it is not plain, or was compiled with another loss or other figures.
 
     Args:
         model: keras.Model from {"token_ids", "padding_mask"} to logits.
@@ -61,8 +63,7 @@ class Step:
         self._optimizer = model.optimizer
         figures = model._compile_metrics.metrics if model._compile_metrics else []
         kinds = [type(figure) for figure in figures]
-        is_kerass = graph.is_graph(model) and type(model).train_step is keras.Model.train_step
-        self._is_ours = is_kerass and type(model.loss) is SmoothedCrossEntropy and kinds == FIGURES
+        self._is_ours = _is_plain(model) and type(model.loss) is SmoothedCrossEntropy and kinds == FIGURES
         if not self._is_ours:
             return
         self._computed = graph.function_of(model)
@@ -99,6 +100,16 @@ class Step:
         torch.where(begins, steps, first, out=first)
         names = [mean.name for mean in self._means]
         return dict(zip(names, values)) | {self._finite.name: first - 1}
+
+
+def _is_plain(model):
+    """True for a model that overrides nothing of Keras's training and can add nothing to the loss."""
+    return (
+        type(model) is Functional
+        and all(type(layer).__module__.partition(".")[0] in _PACKAGES for layer in model._flatten_layers())
+        and not any(getattr(layer, "activity_regularizer", None) for layer in model._flatten_layers())
+        and not any(getattr(variable, "regularizer", None) for variable in model.trainable_weights)
+    )
 
 
 def _moved(part, device):
