@@ -90,7 +90,7 @@ ARCHITECTURES = {
             | {"epochs": 3, "schedule": "linear", "label_smoothing": 0.1, "layer_decay": 1.0},
             # A large table: more words that the training text has not.
             defaults_with_embeddings={"frozen_embeddings": False, "vocabulary_size": 50_000, "learning_rate": 5e-4}
-            | {"label_smoothing": 0.0, "word_dropout": 0.1},
+            | {"label_smoothing": 0.0, "word_dropout": 0.1, "num_filters": 200, "kernel_sizes": (2, 3, 4, 5, 7)},
         ),
         Architecture(
             "bilstm",

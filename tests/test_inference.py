@@ -373,5 +373,5 @@ def test_loading_and_building_leave_keras_own_precision_alone(record_of, tmp_pat
         assert keras.config.dtype_policy().name == "float64"
     finally:
         keras.config.set_dtype_policy(before)
-    names = [model.get_layer("conv_2").dtype_policy.name for model in (loaded, built, own)]
+    names = [model.get_layer("convolutions").dtype_policy.name for model in (loaded, built, own)]
     assert names == ["mixed_bfloat16", "mixed_bfloat16", "float64"]

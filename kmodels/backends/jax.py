@@ -10,6 +10,7 @@ import numpy as np
 from jax._src.lib import _jax
 from keras.src import backend as keras_backend
 from keras.src.backend.jax import random as keras_random
+from keras.src.optimizers.base_optimizer import global_norm
 
 from kmodels.backends import DeviceMemory, cpu
 from kmodels.workers import launch, watch
@@ -207,8 +208,22 @@ def prepare(model):
 
 
 def optimizer_class(kind: Any):
-    """Keras's optimizer as it is: XLA fuses its update."""
-    return kind
+    """Keras's optimizer, whose update XLA fuses, with gradients that it computes once.
+
+    Left to itself, XLA on a CPU works the gradient of a table of vectors out again for each of the passes that read
+    it: for its part in the norm, and for the moments (docs/performance.md).
+    """
+
+    class GradientsOnce(kind):
+        def _clip_gradients(self, grads):
+            clip_norm = self.global_clipnorm
+            if not clip_norm:
+                return jax.lax.optimization_barrier(super()._clip_gradients(grads))
+            grads, norm = jax.lax.optimization_barrier((grads, global_norm(grads)))
+            scale = clip_norm * jax.numpy.minimum(1 / norm, 1 / clip_norm) + (norm - norm)  # of infinity: no number
+            return [None if each is None else each * scale for each in grads]
+
+    return GradientsOnce
 
 
 def average(averages, variables, part):

@@ -2,7 +2,7 @@
 
 import keras
 
-from kmodels.layers.initializers import GlorotUniform
+from kmodels.layers.convolutions import Convolutions
 from kmodels.layers.pooling import MaskedPooling
 from kmodels.layers.word_embedding import WordEmbedding
 from kmodels.models.inputs import dropout_layer, logits_layer, token_inputs
@@ -28,7 +28,7 @@ def textcnn(
         num_classes: number of classes.
         embedding_dim: size of a word's vector.
         num_filters: filters of each width.
-        kernel_sizes: widths of the convolutions, in words.
+        kernel_sizes: widths of the convolutions, in words, each once.
         dropout: rate before the last layer.
         word_dropout: part of the words that a training batch does not show.
         word_vectors: initial vectors, float32, (vocabulary_size, embedding_dim); None for random ones.
@@ -55,19 +55,8 @@ def textcnn(
         name="embedding",
     )
     x = embedding(inputs["token_ids"], padding_mask)  # (batch, length, embedding_dim)
-    pooled = []
-    for width in kernel_sizes:
-        convolution = keras.layers.Conv1D(
-            num_filters,
-            width,
-            padding="same",
-            activation="relu",
-            kernel_initializer=GlorotUniform(seed, f"conv_{width}/kernel"),
-            name=f"conv_{width}",
-        )
-        # Only windows centred on a word count, and beyond the sentence all is zero: so padding changes nothing.
-        windows = convolution(x)  # (batch, length, num_filters)
-        pooled.append(MaskedPooling("max", name=f"max_{width}")(windows, padding_mask))  # (batch, num_filters)
-    x = keras.layers.Concatenate(name="widths")(pooled) if len(pooled) > 1 else pooled[0]
+    # Only windows centred on a word count, and beyond the sentence all is zero: so padding changes nothing.
+    x = Convolutions(num_filters, kernel_sizes, seed, name="convolutions")(x)  # (batch, length, widths * num_filters)
+    x = MaskedPooling("max", name="max")(x, padding_mask)  # (batch, widths * num_filters)
     x = dropout_layer(dropout, seed, "dropout")(x)
     return keras.Model(inputs, logits_layer(num_classes, seed)(x), name="textcnn")

@@ -141,14 +141,15 @@ def test_textcnn_equals_a_plain_one():
     model = tiny_model("textcnn", kernel_sizes=(2, 3))
     inputs = sentences([5, 2], padded_to=5)
     weights = {weight.path: np.asarray(_to_numpy(weight.value)) for weight in model.weights}
+    places = weights["convolutions/kernel"]  # one before the middle: width 3; the middle and one after: 2, then 3
+    kernels = {2: places[:, [1, 3]], 3: places[:, [0, 2, 4]]}  # (dim, width, filters)
     vectors = weights["embedding/embeddings"][inputs["token_ids"]] * inputs["padding_mask"][:, :, None]
     pooled = []
-    for width in (2, 3):
-        kernel, bias = weights[f"conv_{width}/kernel"], weights[f"conv_{width}/bias"]
+    for (width, kernel), bias in zip(kernels.items(), np.split(weights["convolutions/bias"], 2)):
         before = (width - 1) // 2
         padded = np.pad(vectors, ((0, 0), (before, width - 1 - before), (0, 0)))
         windows = np.stack([padded[:, start : start + width] for start in range(5)], axis=1)
-        activations = np.maximum(np.einsum("bpwd,wdf->bpf", windows, kernel) + bias, 0)
+        activations = np.maximum(np.einsum("bpwd,dwf->bpf", windows, kernel) + bias, 0)
         pooled.append((activations * inputs["padding_mask"][:, :, None]).max(axis=1))
     expected = np.concatenate(pooled, axis=1) @ weights["logits/kernel"] + weights["logits/bias"]
     np.testing.assert_allclose(logits(model, inputs), expected, atol=1e-5)

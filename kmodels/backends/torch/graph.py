@@ -13,9 +13,9 @@ from keras.src.models.functional import Functional
 
 # Layers without others inside them, which do nothing beside their `call`; of their very class and not derived ones.
 _PLAIN = {
-    "keras": ("Add", "Concatenate", "Conv1D", "Dense", "Dropout", "Embedding", "LayerNormalization"),
+    "keras": ("Add", "Concatenate", "Dense", "Dropout", "Embedding", "LayerNormalization"),
     "keras_hub": ("PositionEmbedding", "ReversibleEmbedding", "TransformerEncoder"),
-    "kmodels": ("FirstTokenOfLayer", "HiddenTokens", "MaskedPooling", "WordEmbedding"),
+    "kmodels": ("Convolutions", "FirstTokenOfLayer", "HiddenTokens", "MaskedPooling", "WordEmbedding"),
 }
 
 

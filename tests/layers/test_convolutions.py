@@ -1,0 +1,57 @@
+"""Convolutions by one matrix product are Keras's."""
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.backend
+
+
+def by_keras(layer, x):
+    """What Conv1D layers with the same kernels give."""
+    import keras
+
+    from kmodels.layers.initializers import GlorotUniform
+
+    bias = keras.ops.convert_to_numpy(layer.bias).reshape(len(layer.kernel_sizes), -1)
+    given = []
+    for width, its_bias in zip(layer.kernel_sizes, bias):
+        kernel = GlorotUniform(layer.seed, f"conv_{width}/kernel")
+        conv = keras.layers.Conv1D(
+            layer.num_filters, width, padding="same", activation="relu", kernel_initializer=kernel
+        )
+        conv.build(x.shape)
+        conv.bias.assign(its_bias)
+        given.append(keras.ops.convert_to_numpy(conv(x)))
+    return np.concatenate(given, axis=-1)
+
+
+@pytest.mark.parametrize("kernel_sizes", [(2, 3, 4, 5), (1,), (2,), (7, 3), (6, 1, 2)])
+@pytest.mark.parametrize("length", [1, 2, 9])
+def test_they_are_kerass(kernel_sizes, length):
+    import keras
+
+    from kmodels.layers.convolutions import Convolutions
+
+    numbers = np.random.default_rng(0)
+    x = numbers.standard_normal((3, length, 8)).astype("float32")
+    layer = Convolutions(4, kernel_sizes, seed=3)
+    layer.build(x.shape)
+    layer.bias.assign(numbers.standard_normal(layer.bias.shape))
+    found = layer(x)
+    assert tuple(found.shape) == layer.compute_output_shape(x.shape)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(found), by_keras(layer, x), atol=1e-5)
+
+
+def test_a_width_given_twice_is_refused():
+    from kmodels.layers.convolutions import Convolutions
+
+    with pytest.raises(ValueError, match="differ"):
+        Convolutions(4, (3, 3))
+
+
+def test_its_settings_make_it_again():
+    from kmodels.layers.convolutions import Convolutions
+
+    layer = Convolutions(4, (3, 2), seed=5, name="convolutions")
+    again = Convolutions.from_config(layer.get_config())
+    assert (again.num_filters, again.kernel_sizes, again.seed) == (4, [2, 3], 5)
