@@ -46,3 +46,19 @@ def test_cudnn_is_handed_no_bfloat16(dtype, monkeypatch):
     assert got.dtype == expected.dtype
     tolerance = 1e-5 if dtype == "float32" else 2e-2
     np.testing.assert_allclose(np.asarray(got, "float32"), np.asarray(expected, "float32"), atol=tolerance)
+
+
+@pytest.mark.parametrize("largest", [1e-3, 10.0, np.inf, np.nan])
+def test_gradients_are_clipped_as_by_keras(largest):
+    import keras
+
+    from kmodels.backends import jax as on_jax
+
+    grads = [np.full((3, 2), largest, "float32"), None, np.ones(4, "float32")]
+    expected, got = (
+        kind(1e-3, global_clipnorm=1.0)._clip_gradients(grads)
+        for kind in (keras.optimizers.Adam, on_jax.optimizer_class(keras.optimizers.Adam))
+    )
+    assert got[1] is None
+    for each, its in zip(got[::2], expected[::2]):
+        np.testing.assert_allclose(each, its, rtol=1e-6)
