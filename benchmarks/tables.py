@@ -110,6 +110,18 @@ def gpu_runs():
         )
 
 
+def two_workers():
+    """A row for each figure of the runs in results/workers, beside that of the seed's run on two workers."""
+    found, seed = runs("workers/*"), read("seed.json")["bilstm"]
+    yield "figure", *(f"`{config['model']}` on {config['backend']}" for config, _, _ in found), "the seed's"
+    records = [*(metrics for _, _, metrics in found), seed]
+    formats = {"best_validation_accuracy": ".4f", "best_validation_loss": ".4f", "best_epoch": "", "epoch": ""}
+    formats |= {f"peak_worker_{rank}_memory_MB": ",.0f" for rank in (0, 1)}
+    for name, style in formats.items():
+        yield f"`{name}`", *(f"{record[name]:{style}}" for record in records)
+    yield "`training_duration`", *(record["training_duration"].partition(".")[0] for record in records)
+
+
 def grid():
     """A row for each group of results/sst2, the best first."""
     yield (
@@ -291,6 +303,7 @@ TABLES = {
     "grid": grid,
     "full size": full_size,
     "gpu runs": gpu_runs,
+    "two workers": two_workers,
     "kill": kill,
     "checkpoint cost": checkpoint_cost,
     "deterministic cost": deterministic_cost,

@@ -229,7 +229,7 @@ def _least_weights(config, num_classes, vocabulary_size, description, path):
     widths, num_filters, units = config.kernel_sizes or (), config.num_filters or 0, config.lstm_units or 0
     num_features = len(widths) * num_filters or 2 * units or dim
     num_numbers += sum(widths) * dim * num_filters + 8 * units * (dim + units) + num_features * num_classes
-    return num_arrays + 2 * len(widths), num_numbers
+    return num_arrays, num_numbers
 
 
 def _build(config, num_classes, vocabulary_size, description):
