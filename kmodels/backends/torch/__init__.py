@@ -8,6 +8,7 @@ from datetime import timedelta
 import numpy as np
 import psutil
 import torch
+from keras.src import backend as keras_backend
 from keras.src.backend.torch import random as keras_random
 from torch import distributed
 
@@ -15,6 +16,7 @@ from kmodels.backends import DeviceMemory, cpu, encoder
 from kmodels.backends.torch import graph, kernels, steps
 from kmodels.backends.torch.dropout import dropout
 from kmodels.backends.torch.optimizer import optimizer_class as optimizer_class
+from kmodels.backends.torch.recurrent import lstm
 from kmodels.errors import RunError
 
 
@@ -27,6 +29,7 @@ def configure(deterministic=False):
     torch.set_float32_matmul_precision("highest")
     torch.use_deterministic_algorithms(deterministic)
     keras_random.dropout = dropout
+    keras_backend.lstm = lstm
 
 
 # Each worker computes its own part of a batch; gradients are averaged (`optimizer_class`).
