@@ -4,7 +4,7 @@
 
 One worker and two take turns, on the same sentences in the same batches; each worker has one core. Speeds are of
 steady steps. Bytes are those that went over the loopback device, where nothing else was sent, by the number of steps.
-Figures go into results/scaling.json.
+Figures go into results/scaling.json, in the place of those of the same models and backends.
 """
 
 import argparse
@@ -41,24 +41,27 @@ def main():
     parser.add_argument("--backends", default="torch,tensorflow,jax")
     parser.add_argument("--turns", type=int, default=3)
     arguments = parser.parse_args()
-    from benchmarks import invocation
     from kmodels import records
 
     if len(os.sched_getaffinity(0)) < 2:
         sys.exit("two workers need two cores")
-    rows = []
+    path = ROOT / "results" / "scaling.json"
+    rows = records.read_json(path)["rows"] if path.is_file() else []
     for model in arguments.models.split(","):
         for backend in arguments.backends.split(","):
+            rows = [row for row in rows if (row["model"], row["backend"]) != (model, backend)]
             rows.append(measure(model, backend, arguments))
             print(rows[-1], flush=True)
-    environment = {"load_before": os.getloadavg()[0], "cores": sorted(os.sched_getaffinity(0))}
-    records.write_json(
-        ROOT / "results" / "scaling.json", {"command": invocation.command(), "environment": environment, "rows": rows}
-    )
+            rows.sort(key=lambda row: (list(WORK).index(row["model"]), row["backend"]))
+            records.write_json(path, {"rows": rows})
 
 
 def measure(model, backend, arguments):
     """One model on one backend: speeds of one worker and of two, in turns."""
+    from benchmarks import invocation
+    from kmodels.backends import cpu
+
+    environment = {"processor": cpu.name(), "load_before": os.getloadavg()[0]}
     speeds, sent = {1: [], 2: []}, []
     for _ in range(arguments.turns):
         for workers in speeds:
@@ -70,6 +73,8 @@ def measure(model, backend, arguments):
     return {
         "model": model,
         "backend": backend,
+        "command": invocation.command(),
+        "environment": environment,
         "num_parameters": metrics["num_parameters"],
         "one_per_second": statistics.median(speeds[1]),
         "two_per_second": statistics.median(speeds[2]),
