@@ -77,8 +77,9 @@ class BidirectionalLSTM(keras.layers.Layer):
         self.backward_lstm.build(x_shape)
 
     def call(self, x, padding_mask):
-        forward = self.forward_lstm(x)  # (batch, length, units)
-        backward = self.backward_lstm(reverse_within_length(x, padding_mask))  # (batch, length, units)
+        # Without what Keras does before each layer's work, and did before this one's.
+        forward = self.forward_lstm.call(x)  # (batch, length, units)
+        backward = self.backward_lstm.call(reverse_within_length(x, padding_mask))  # (batch, length, units)
         if self.pooling == "last":
             return ops.concatenate([last_state(forward, padding_mask), last_state(backward, padding_mask)], axis=-1)
         # A mean and a maximum over time don't depend on the order, so the backward states stay reversed.

@@ -11,11 +11,18 @@ from keras.src.backend.common.variables import AutocastScope
 from keras.src.backend.torch.core import to_torch_dtype
 from keras.src.models.functional import Functional
 
-# Layers without others inside them, which do nothing beside their `call`; of their very class and not derived ones.
+# Layers that do nothing beside their `call`, and call no others as layers; of their very class and not derived ones.
 _PLAIN = {
     "keras": ("Add", "Concatenate", "Dense", "Dropout", "Embedding", "LayerNormalization"),
     "keras_hub": ("PositionEmbedding", "ReversibleEmbedding", "TransformerEncoder"),
-    "kmodels": ("Convolutions", "FirstTokenOfLayer", "HiddenTokens", "MaskedPooling", "WordEmbedding"),
+    "kmodels": (
+        "BidirectionalLSTM",
+        "Convolutions",
+        "FirstTokenOfLayer",
+        "HiddenTokens",
+        "MaskedPooling",
+        "WordEmbedding",
+    ),
 }
 
 
