@@ -36,6 +36,7 @@ def main():
     texts, labels = read(arguments.data_dir, "train", arguments.rows)
     counts = Counter(word for text in texts for word in text.split())
     vocabulary = {word: id for id, (word, _) in enumerate(counts.most_common(arguments.vocabulary_size - 2), start=2)}
+    arguments.vocabulary_size = len(vocabulary) + 2  # no vectors that no word has
     sentences = encoded(texts, vocabulary)
     model = {"textcnn": TextCNN, "bilstm": BiLSTM}[arguments.model](arguments)
     optimizer = torch.optim.AdamW(model.parameters(), arguments.learning_rate, weight_decay=0.0, fused=True)

@@ -139,7 +139,7 @@ def _rows_in_use(tables):
     """The rows of each table that are not 0 in some worker: [int64, (num_rows,), …]."""
     if not tables:
         return []
-    # A tenth of what the largest absolute number or `any` takes.
+    # A tenth of what the largest absolute number takes, and a quarter of `any`.
     in_use = [(table.amax(dim=1) != 0) | (table.amin(dim=1) != 0) for table in tables]
     masks = torch.cat(in_use).to(torch.uint8)
     distributed.all_reduce(masks, distributed.ReduceOp.MAX)
