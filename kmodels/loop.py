@@ -166,7 +166,7 @@ class Instruments:
     def of(cls, config, training, folder, done):
         """The instruments of a run that has done these (epochs, steps); without a folder they write nothing."""
         monitor, mode = _MONITORS[config.monitor]
-        speed = Throughput(training)
+        speed = Throughput(training, backends.current().COMPILES_EACH_SHAPE)
         return cls(
             speed=speed,
             best=BestEpoch(monitor, mode, folder and folder / records.WEIGHTS),

@@ -3,7 +3,7 @@
 configure(deterministic)         settings of the framework that all runs share
 feed(batches, num_steps)         what `model.fit` reads, from a function that starts an iterator of batches
 predict_function(model)          a model as a function that starts it on a batch and waits only when asked to
-COMPILES_EACH_SHAPE              whether a batch of a new shape costs that function a compilation
+COMPILES_EACH_SHAPE              whether a batch of a new shape costs that function, or training, a compilation
 prepare(model)                   how this backend computes what Keras would do slowly; the model stays what it is
 optimizer_class(kind)            Keras's optimizer as this backend should run it
 average(averages, variables, part)

@@ -11,20 +11,22 @@ from kmodels.data.batching import FILLER
 class Throughput(keras.callbacks.Callback):
     """Times training apart from compilation and validation.
 
-    The first batch of each length is timed by itself, because the framework compiles or prepares for it; all other
-    batches of an epoch are timed together, so nothing waits for the device but around those first batches and at an
-    epoch's end.
+    The first batch, and where lengths are compiled the first of each, is timed by itself; all other batches of an epoch
+    are timed together, so nothing waits for the device but around those first batches and at an epoch's end.
 
     Args:
         batches: kmodels.data.batching.Batches that the model is trained on.
+        each_is_compiled: whether the framework compiles for each length of a batch; without, leaving out the first of
+            each would leave out most of the long ones.
 
     Attributes:
         epoch_seconds: [seconds, …] of the epochs so far, validation included.
     """
 
-    def __init__(self, batches):
+    def __init__(self, batches, each_is_compiled=True):
         super().__init__()
         self.batches = batches
+        self.each_is_compiled = each_is_compiled
         self.epoch_seconds = []
         self._seen = set()
         self._logs = None
@@ -47,7 +49,7 @@ class Throughput(keras.callbacks.Callback):
 
     @property
     def compile_seconds(self):
-        """What the first batch of each length took beyond a steady batch's time; None if that can't be told."""
+        """What the batches timed by themselves took beyond steady ones' time; None if that can't be told."""
         if self.tokens_per_second is None:
             return None
         return max(0.0, self._first[0] - self._first[2] / self.tokens_per_second)
@@ -92,15 +94,14 @@ class Throughput(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         if self._uncounted is None:
             self._uncounted = batch  # not 0 in an epoch that a checkpoint begins in the middle
-        if self._plan.lengths[batch] not in self._seen:
+        if not self._is_seen(batch):
             self._wait()
             self._batch_start = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
         self._logs = logs
-        length = self._plan.lengths[batch]
-        if length not in self._seen:
-            self._seen.add(length)
+        if not self._is_seen(batch):
+            self._seen.add(self._plan.lengths[batch])
             self._wait()
             self._first_here += self._work[batch]
             self._first_here[0] += time.perf_counter() - self._batch_start
@@ -125,6 +126,10 @@ class Throughput(keras.callbacks.Callback):
         """Training goes on, after other work that is not training."""
         self._first_here = np.zeros(3)
         self._since = time.perf_counter()
+
+    def _is_seen(self, batch):
+        """Whether the framework has nothing more to compile for a batch of this length."""
+        return self._plan.lengths[batch] in self._seen if self.each_is_compiled else bool(self._seen)
 
     def _seconds_in_epoch(self):
         return self._earlier_in_epoch + (0.0 if self._epoch_start is None else time.perf_counter() - self._epoch_start)

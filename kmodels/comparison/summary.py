@@ -24,7 +24,7 @@ PROTOCOL = (
     "The same seed gives the same initial weights and the same batches in the same order on every backend.",
     "Number formats are set, not left to a framework: float32 products are float32 (no TF32) unless the runs say else.",
     "Every run has the same number of cores and threads.",
-    "The first batch of each length is timed apart as compilation; speeds are of all others, real tokens only.",
+    "First batches are timed apart, as compilation; speeds are of all others, real tokens only.",
     "The order of the runs is drawn, and every model and backend has a run before one has its next.",
     "Accuracy is of the epoch with the lowest validation loss, unless the runs name another monitor.",
 )

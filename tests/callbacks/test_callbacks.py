@@ -168,25 +168,27 @@ def fake_batches(lengths, num_steps):
     return SimpleNamespace(plan=lambda epoch=0: plan, tokenized=tokenized)
 
 
-def test_throughput_tells_compilation_from_steady_steps(monkeypatch):
+@pytest.mark.parametrize(("each_is_compiled", "compiled"), [(True, (0, 2)), (False, (0,))])
+def test_throughput_tells_compilation_from_steady_steps(monkeypatch, each_is_compiled, compiled):
     from kmodels.callbacks import throughput
 
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(throughput.time, "perf_counter", lambda: clock.now)
-    speed = throughput.Throughput(fake_batches([4, 4, 8, 4, 8], 5))
+    speed = throughput.Throughput(fake_batches([4, 4, 8, 4, 8], 5), each_is_compiled)
     for epoch in range(2):
         speed.on_epoch_begin(epoch)
         for batch, length in enumerate([4, 4, 8, 4, 8]):
             speed.on_train_batch_begin(batch)
-            first = epoch == 0 and batch in (0, 2)
+            first = epoch == 0 and batch in compiled
             clock.now += length / 4 + (100 if first else 0)  # one second for four tokens, 100 more to compile
             speed.on_train_batch_end(batch, {"loss": 0.0})
         clock.now += 50  # validation
         speed.on_epoch_end(epoch)
     assert speed.tokens_per_second == pytest.approx(4.0)
-    assert speed.samples_per_second == pytest.approx(8 / 11)
-    assert speed.compile_seconds == pytest.approx(200.0)
-    assert speed.epoch_seconds == [7 + 200 + 50, 7 + 50]
+    steady = 10 - len(compiled), 14 - sum([4, 4, 8, 4, 8][batch] / 4 for batch in compiled)
+    assert speed.samples_per_second == pytest.approx(steady[0] / steady[1])
+    assert speed.compile_seconds == pytest.approx(100.0 * len(compiled))
+    assert speed.epoch_seconds == [7 + 100 * len(compiled) + 50, 7 + 50]
 
 
 def test_a_run_of_first_batches_only_has_no_speed():
