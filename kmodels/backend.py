@@ -7,6 +7,7 @@ import importlib.util
 import os
 import sys
 import tempfile
+import types
 from pathlib import Path
 
 from kmodels.config import BACKENDS
@@ -51,6 +52,16 @@ def is_installed(name):
     return (name in sys.modules and sys.modules[name] is not None) or importlib.util.find_spec(name) is not None
 
 
+# What Keras imports where it is installed: JAX for a callback; pandas and scikit-learn for who gives `fit` frames or
+# takes a model for an estimator, which a command never does.
+_NEEDLESS = {"jax"}
+
+
+def run_as_command():
+    """Says that this process runs a command and no code of a user's own beside it, so that less need be imported."""
+    _NEEDLESS.update(("pandas", "sklearn"))
+
+
 def choose(name, deterministic=False):
     """Makes `name` the one framework of this process, and imports Keras on it.
 
@@ -78,12 +89,8 @@ def choose(name, deterministic=False):
     if name != "tensorflow":
         _refuse("tensorflow")
         _refuse("tensorflow_text")
-    # Keras imports JAX, where it is installed, for a callback; 2 s and 100 MiB. Only for that import is it refused:
-    # SciPy takes an entry of None for the module.
-    refused = name != "jax" and _refuse("jax")
-    _import_quietly("keras")
-    if refused:
-        del sys.modules["jax"]
+    with _without(_NEEDLESS - {name}), _without_compiler() if name == "torch" else contextlib.nullcontext():
+        _import_quietly("keras")
 
 
 def _import_quietly(module):
@@ -109,6 +116,48 @@ def _refuse(module):
         return False
     sys.modules[module] = None  # type: ignore[assignment]
     return True
+
+
+@contextlib.contextmanager
+def _without(modules):
+    """A context in which these can't be imported. No longer: SciPy takes an entry of None for the module."""
+    refused = [module for module in modules if _refuse(module)]
+    try:
+        yield
+    finally:
+        for module in refused:
+            sys.modules.pop(module, None)
+
+
+@contextlib.contextmanager
+def _without_compiler():
+    """A context in which Keras has torch.compile's front end without importing it: most of a start of Keras on torch.
+
+    Keras only decorates two functions with its `disable`, which is to mark them; the compiler, if it is ever asked for,
+    reads the mark.
+    """
+    compiler = "torch._dynamo"
+    _import_quietly("torch")
+    if compiler in sys.modules:
+        yield
+        return
+
+    def marked(function):
+        function._torchdynamo_disable = True
+        return function
+
+    def whole(name):  # whatever else is asked for
+        sys.modules.pop(compiler, None)
+        return getattr(importlib.import_module(compiler), name)
+
+    stand_in = types.ModuleType(compiler)
+    vars(stand_in).update(disable=lambda: marked, __getattr__=whole)
+    sys.modules[compiler] = stand_in
+    try:
+        yield
+    finally:
+        if sys.modules.get(compiler) is stand_in:
+            del sys.modules[compiler]
 
 
 def _set_framework_defaults(name):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from absl import flags
 
-from kmodels import extensions
+from kmodels import backend, extensions
 from kmodels.architectures import ARCHITECTURES
 from kmodels.config import RunConfig
 from kmodels.errors import InputError, Interrupted, RunError
@@ -178,6 +178,7 @@ def one_folder(rest, flag_names, usage):
 
 def exit_status(call):
     """Calls a function without arguments, and says in one line what went wrong. Returns the process's exit status."""
+    backend.run_as_command()
     try:
         call()
         if sys.stdout:

@@ -6,6 +6,8 @@ It is imported once a backend is chosen.
 import contextlib
 from dataclasses import dataclass
 
+import keras
+
 from kmodels import backends, checkpoints, records
 from kmodels.callbacks import BestEpoch, PeakMemory
 from kmodels.callbacks.averaging import AveragedWeights
@@ -81,10 +83,7 @@ def fit(model, config, corpus, folder, facts, group, callbacks=(), checkpoint=No
     told, parts = _told(config, instruments, callbacks, folder if group.is_first else None)
     own = own_part(checkpoint, group) if checkpoint and together.has_parts else None
     told.insert(0, RandomStates(config.seed, checkpoint, group.rank, own))
-    # Keras would make moments and sums in the first step: too late for a checkpoint to be put back, and on TensorFlow
-    # the step would be traced twice.
-    model.optimizer.build(model.trainable_variables)
-    model._symbolic_build(data_batch=next(corpus.validation.iterate()))
+    _build(model)
     if checkpoint:
         told.insert(0, RestoreCheckpoint(checkpoint, model, parts, group.rank if together.has_parts else 0, own))
         instruments.history.note_switch(checkpoint.state["backend"], checkpoint.step)
@@ -150,6 +149,18 @@ def _fit_epochs(model, callbacks, epochs, first_step, corpus, together):
         if model.stop_training:
             break
     told.end()
+
+
+def _build(model):
+    """Makes moments and sums, which Keras would make in the first step.
+
+    That is too late for a checkpoint to be put back, and on TensorFlow the step would be traced twice. Keras's own
+    `_symbolic_build` calls the model for it, which on torch imports torch.compile and SymPy.
+    """
+    model.optimizer.build(model.trainable_variables)
+    logits, labels = model.output, keras.KerasTensor((None,), "int32")
+    for part in (model._compile_metrics, model._compile_loss):
+        part.build(labels, logits)
 
 
 @dataclass(frozen=True)

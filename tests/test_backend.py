@@ -9,6 +9,7 @@ import pytest
 
 from kmodels import backend
 from kmodels.errors import InputError
+from tests.reviews import write_review_files
 
 
 def python(code, **environment):
@@ -61,6 +62,61 @@ print(*sorted(m for m in ("jax", "tensorflow", "torch") if sys.modules.get(m)))
 """
     result = python(code, KERAS_BACKEND="")
     assert result.stdout.split() == ([name] if name != "tensorflow" else ["tensorflow"]), result.stderr
+
+
+@pytest.mark.parametrize("is_command", [True, False])
+@pytest.mark.parametrize("name", backend.BACKENDS)
+def test_a_command_starts_without_what_only_other_code_would_use(name, is_command):
+    """All of it can be imported later; a user's own program finds Keras ready for it."""
+    code = f"""
+import sys
+from kmodels import backend
+if {is_command}:
+    backend.run_as_command()
+backend.choose({name!r})
+print(*[module for module in ("pandas", "sklearn", "sympy", "torch._dynamo") if module in sys.modules])
+import sklearn.linear_model
+from keras.src.wrappers import sklearn_wrapper
+print(sklearn_wrapper.sklearn is not None)
+"""
+    result = python(code, KERAS_BACKEND="")
+    imported, is_ready = result.stdout.splitlines()
+    assert not {"pandas" if is_command else "", "sklearn" if is_command else "", "sympy", "torch._dynamo"} & set(
+        imported.split()
+    )
+    assert is_ready == str(not is_command)
+
+
+def test_training_on_torch_does_without_its_compiler(tmp_path):
+    code = f"""
+import sys
+from kmodels.cli import main
+files = {[str(path) for path in write_review_files(tmp_path)]!r}
+flags = ["--epochs=1", "--train_file=" + files[0], "--validation_file=" + files[1], "--output_dir={tmp_path}/run"]
+assert main(["kmodels", "train", "--backend=torch", "--model=textcnn", *flags]) == 0
+print(*[module for module in ("torch._dynamo", "torch._inductor", "sympy") if module in sys.modules])
+"""
+    result = python(code, KERAS_BACKEND="")
+    assert (result.returncode, result.stdout.splitlines()[-1]) == (0, ""), result
+
+
+def test_torch_can_still_compile_what_keras_says_it_must_not_look_into():
+    code = """
+from kmodels import backend
+backend.choose("torch")
+import keras, torch
+from keras.src.backend.torch import image, random
+
+@torch.compile(backend="eager")
+def function(x):
+    return keras.random.uniform(x.shape, seed=keras.random.SeedGenerator(1)) + x
+
+assert function(torch.zeros(3)).shape == (3,)
+assert torch._dynamo.disable is not image.dynamo.disable
+print(random.torch_seed_generator._torchdynamo_disable)
+"""
+    result = python(code, KERAS_BACKEND="")
+    assert result.stdout == "True\n", result.stderr
 
 
 def test_keras_that_runs_on_another_backend_is_said_so():

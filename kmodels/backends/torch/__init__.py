@@ -27,7 +27,8 @@ def configure(deterministic=False):
         deterministic: use only kernels that give the same bits each time.
     """
     torch.set_float32_matmul_precision("highest")
-    torch.use_deterministic_algorithms(deterministic)
+    if deterministic != torch.are_deterministic_algorithms_enabled():  # to say so imports all of torch.compile
+        torch.use_deterministic_algorithms(deterministic)
     keras_random.dropout = dropout
     keras_backend.lstm = lstm
 
