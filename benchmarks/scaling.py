@@ -4,7 +4,7 @@
 
 One worker and two take turns, on the same sentences in the same batches; each worker has one core. Speeds are of
 steady steps. Bytes are those that went over the loopback device, where nothing else was sent, by the number of steps.
-Figures go into results/scaling.json, in the place of those of the same models and backends.
+Figures go into results/scaling.json, in the place of those of the same models, backends and batch sizes.
 """
 
 import argparse
@@ -20,10 +20,11 @@ import psutil
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-# What is trained: enough steps that starting and ending weigh nothing in the bytes of one.
+# What is trained: enough steps that starting and ending weigh nothing in the bytes of one, and at least so many.
+MIN_STEPS = 40
 WORK = {
-    "bilstm": ["--model=bilstm", "--max_train_examples=20000"],
-    "bert_base_pool": ["--model=bert_base_pool", "--pooling=mean", "--precision=float32", "--max_train_examples=3000"],
+    "bilstm": (["--model=bilstm"], 20_000),
+    "bert_base_pool": (["--model=bert_base_pool", "--pooling=mean", "--precision=float32"], 3_000),
 }
 # Source of the bandwidths, one way for each device: NVIDIA's H100 data sheet (NVLink 900 GB/s both ways; 989 TFLOP/s in
 # bfloat16) and the line rates of Ethernet and InfiniBand NDR.
@@ -39,6 +40,7 @@ def main():
     parser.add_argument("--preset", required=True)
     parser.add_argument("--models", default=",".join(WORK))
     parser.add_argument("--backends", default="torch,tensorflow,jax")
+    parser.add_argument("--batch_sizes", default="64,512", help="sentences of a batch, of all workers together")
     parser.add_argument("--turns", type=int, default=3)
     arguments = parser.parse_args()
     from kmodels import records
@@ -49,14 +51,19 @@ def main():
     rows = records.read_json(path)["rows"] if path.is_file() else []
     for model in arguments.models.split(","):
         for backend in arguments.backends.split(","):
-            rows = [row for row in rows if (row["model"], row["backend"]) != (model, backend)]
-            rows.append(measure(model, backend, arguments))
-            print(rows[-1], flush=True)
-            rows.sort(key=lambda row: (list(WORK).index(row["model"]), row["backend"]))
-            records.write_json(path, {"rows": rows})
+            for batch_size in map(int, arguments.batch_sizes.split(",")):
+                measured = measure(model, backend, batch_size, arguments)
+                print(measured, flush=True)
+                rows = [row for row in rows if place(row) != place(measured)] + [measured]
+                records.write_json(path, {"rows": sorted(rows, key=place)})
 
 
-def measure(model, backend, arguments):
+def place(row):
+    """What a row is of, and by what rows are sorted."""
+    return list(WORK).index(row["model"]), row["backend"], row["batch_size"]
+
+
+def measure(model, backend, batch_size, arguments):
     """One model on one backend: speeds of one worker and of two, in turns."""
     from benchmarks import invocation
     from kmodels.backends import cpu
@@ -65,7 +72,7 @@ def measure(model, backend, arguments):
     speeds, sent = {1: [], 2: []}, []
     for _ in range(arguments.turns):
         for workers in speeds:
-            metrics, num_bytes = train(model, backend, workers, arguments)
+            metrics, num_bytes = train(model, backend, batch_size, workers, arguments)
             speeds[workers].append(metrics["samples_per_second"])
             if workers == 2:
                 sent.append(num_bytes)
@@ -73,6 +80,7 @@ def measure(model, backend, arguments):
     return {
         "model": model,
         "backend": backend,
+        "batch_size": batch_size,
         "command": invocation.command(),
         "environment": environment,
         "num_parameters": metrics["num_parameters"],
@@ -84,20 +92,23 @@ def measure(model, backend, arguments):
     }
 
 
-def train(model, backend, workers, arguments):
+def train(model, backend, batch_size, workers, arguments):
     """One run. Returns (its metrics, the bytes that went over the loopback device a step)."""
     from kmodels import records
 
+    flags, num_examples = WORK[model]
+    flags = [*flags, "--epochs=1", "--checkpoint_seconds=0"]
+    num_steps = max(MIN_STEPS, -(-num_examples // batch_size))
     encoder = [f"--preset={arguments.preset}"] if model.startswith("bert") else []
     cores = sorted(os.sched_getaffinity(0))[:workers]
-    with tempfile.TemporaryDirectory() as place:
-        flags = [*WORK[model], *encoder, f"--data_dir={arguments.data_dir}", f"--output_dir={place}/run"]
-        flags += ["--epochs=1", "--checkpoint_seconds=0", f"--workers={workers}"]
+    with tempfile.TemporaryDirectory() as folder:
+        sizes = [f"--batch_size={batch_size}", f"--max_train_examples={num_steps * batch_size}", f"--workers={workers}"]
+        places = [f"--data_dir={arguments.data_dir}", f"--output_dir={folder}/run"]
         environment = os.environ | {"KERAS_BACKEND": backend, "OMP_NUM_THREADS": "1"}
         environment |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
         before = loopback_bytes()
         subprocess.run(
-            [sys.executable, str(ROOT / "train.py"), *flags],
+            [sys.executable, str(ROOT / "train.py"), *flags, *encoder, *sizes, *places],
             check=True,
             env=environment,
             stdout=subprocess.DEVNULL,
@@ -105,9 +116,7 @@ def train(model, backend, workers, arguments):
             preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )
         num_bytes = loopback_bytes() - before
-        record = records.read(Path(place) / "run")
-        steps = -(-record.config["max_train_examples"] // record.config["batch_size"])
-    return record.metrics, num_bytes / steps
+        return records.read(Path(folder) / "run").metrics, num_bytes / num_steps
 
 
 def loopback_bytes():

@@ -70,12 +70,19 @@ def expected_scaling():
 
 def measured_scaling():
     """A row for each model and backend of results/scaling.json."""
-    yield "model", "backend", "one worker, sentences/s", "two", "ratio: median (range)", "MB exchanged a step"
+    yield "model", "backend", "batch", "one worker, sentences/s", "two", "ratio: median (range)", "MB exchanged a step"
     for row in read("scaling.json")["rows"]:
         least, most = row["ratio_range"]
         ratio = f"{row['ratio']:.2f} ({least:.2f} to {most:.2f})"
         speeds = (f"{row[name]:,.0f}" for name in ("one_per_second", "two_per_second"))
-        yield f"`{row['model']}`", row["backend"], *speeds, ratio, f"{row['bytes_per_step'] / 1e6:,.1f}"
+        yield (
+            f"`{row['model']}`",
+            row["backend"],
+            row["batch_size"],
+            *speeds,
+            ratio,
+            f"{row['bytes_per_step'] / 1e6:,.1f}",
+        )
 
 
 def prediction():
