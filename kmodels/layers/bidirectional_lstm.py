@@ -7,6 +7,21 @@ from kmodels.layers.initializers import GlorotUniform, Orthogonal
 from kmodels.layers.pooling import masked_max, masked_mean
 
 
+def states_at(x, positions):
+    """The states at some positions of each sentence, as rows of all: `take_along_axis` is thrice as slow to derive.
+
+    Args:
+        x: float, (batch, length, dim).
+        positions: int32, (batch, number of positions).
+
+    Returns:
+        float, (batch, number of positions, dim).
+    """
+    batch, length, dim = ops.shape(x)
+    first = length * ops.arange(batch, dtype="int32")[:, None]  # (batch, 1)
+    return ops.take(ops.reshape(x, (-1, dim)), first + positions, axis=0)
+
+
 def reverse_within_length(x, padding_mask):
     """Turns each sentence round and leaves its padding where it is.
 
@@ -19,15 +34,13 @@ def reverse_within_length(x, padding_mask):
     """
     position = ops.arange(ops.shape(x)[1], dtype="int32")[None, :]  # (1, length)
     last = ops.sum(ops.cast(padding_mask, "int32"), axis=1, keepdims=True) - 1  # (batch, 1)
-    source = ops.where(padding_mask, last - position, position)  # (batch, length)
-    return ops.take_along_axis(x, source[:, :, None], axis=1)
+    return states_at(x, ops.where(padding_mask, last - position, position))
 
 
 def last_state(x, padding_mask):
     """Each sentence's hidden state at its last real token: (batch, length, dim) → (batch, dim); zero without tokens."""
-    count = ops.sum(ops.cast(padding_mask, "int32"), axis=1)  # (batch,)
-    state = ops.take_along_axis(x, ops.maximum(count - 1, 0)[:, None, None], axis=1)[:, 0, :]
-    return state * ops.cast(count > 0, x.dtype)[:, None]
+    count = ops.sum(ops.cast(padding_mask, "int32"), axis=1, keepdims=True)  # (batch, 1)
+    return states_at(x, ops.maximum(count - 1, 0))[:, 0, :] * ops.cast(count > 0, x.dtype)
 
 
 @keras.saving.register_keras_serializable("kmodels")
