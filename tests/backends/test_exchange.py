@@ -49,6 +49,30 @@ def averaged(chosen_backend, monkeypatch):
     return call
 
 
+def test_rows_that_a_step_knows_are_not_looked_for(chosen_backend, monkeypatch):
+    if chosen_backend != "torch":
+        pytest.skip("PyTorch's gradients by rows")
+    import torch
+
+    from kmodels.backends.torch import optimizer, tables
+
+    def of_both(tensor, operation=None):  # the other worker used row 4, with 6
+        if operation is None:
+            tensor[-1] += 6
+        else:
+            tensor[4] = 1
+
+    monkeypatch.setattr(optimizer.distributed, "all_reduce", of_both)
+    monkeypatch.setattr(optimizer.distributed, "get_world_size", lambda: 2)
+    table = torch.zeros(5, 1)
+    table[2] = 8
+    tables.set_rows(table, torch.tensor([1, 2]), torch.tensor([[0.0], [8.0]]))
+    (average,) = optimizer._averaged([table], [True])
+    assert average is table and table[:, 0].tolist() == [0, 0, 4, 0, 3]
+    rows, values = tables.rows_of(table)
+    assert (rows.tolist(), values[:, 0].tolist()) == ([1, 2, 4], [0, 4, 3])
+
+
 @pytest.mark.parametrize("num_used", [0, 3, 700, 5000])
 def test_of_tables_only_the_rows_in_use_go_round(averaged, num_used):
     numbers = np.random.default_rng(0)

@@ -68,9 +68,12 @@ def batches():
 
 
 @pytest.fixture(autouse=True)
-def torch_only(chosen_backend):
+def torch_only(chosen_backend, monkeypatch):
     if chosen_backend != "torch":
         pytest.skip("the other backends compile Keras's step")
+    from kmodels.backends.torch import tables
+
+    monkeypatch.setattr(tables, "_FEWEST_ROWS", 100)  # so that those here count as tables
 
 
 @pytest.mark.parametrize(
@@ -81,6 +84,7 @@ def test_a_step_does_what_keras_does(name, recipe):
     expected, theirs, _ = trained(name, RECIPES[recipe], by_keras=True)
     got, ours, model = trained(name, RECIPES[recipe], by_keras=False)
     assert model.train_step._is_ours
+    assert [table.variable.path for table in model.train_step._tables if table.variable.value.grad is table._kept]
     for (path, value), now in zip(expected.items(), got.values(), strict=True):
         np.testing.assert_allclose(now, value, rtol=1e-4, atol=2e-5, err_msg=path)
     for before, now in zip(theirs, ours, strict=True):

@@ -10,6 +10,7 @@ from torch import distributed
 
 from kmodels.backends import gradients
 from kmodels.backends.torch.on_host import HostCopy
+from kmodels.backends.torch.tables import rows_of, set_rows
 
 
 def optimizer_class(kind: Any):
@@ -56,7 +57,9 @@ def _fused(kind: Any):
             """Finds by what the kernel has to divide."""
             self._divisor = None
             if self.global_clipnorm:
-                norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+                rows = [rows_of(gradient) for gradient in grads]
+                parts = [gradient if known is None else known[1] for gradient, known in zip(grads, rows)]
+                norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(parts)))
                 self._divisor = torch.clamp(norm / self.global_clipnorm, min=1.0)  # of what is no number: no number
             return grads
 
@@ -131,6 +134,8 @@ def _averaged(grads, are_tables):
     averaged = [part.view_as(each) for part, each in zip(parts, sent)]
     for table, places, part in zip(tables, rows, averaged[len(whole) :]):
         table[places] = part
+        if rows_of(table) is not None:
+            set_rows(table, places, part)
     others = iter(averaged)
     return [gradient if is_table else next(others) for gradient, is_table in zip(grads, are_tables)]
 
@@ -139,8 +144,15 @@ def _rows_in_use(tables):
     """The rows of each table that are not 0 in some worker: [int64, (num_rows,), …]."""
     if not tables:
         return []
-    # A tenth of what the largest absolute number takes, and a quarter of `any`.
-    in_use = [(table.amax(dim=1) != 0) | (table.amin(dim=1) != 0) for table in tables]
-    masks = torch.cat(in_use).to(torch.uint8)
+    masks = torch.cat([_is_in_use(table) for table in tables]).to(torch.uint8)
     distributed.all_reduce(masks, distributed.ReduceOp.MAX)
     return [mask.nonzero()[:, 0] for mask in masks.split([len(table) for table in tables])]
+
+
+def _is_in_use(table):
+    """True for each row of a table's gradient that may not be 0."""
+    known = rows_of(table)
+    if known is None:
+        # A tenth of what the largest absolute number takes, and a quarter of `any`.
+        return (table.amax(dim=1) != 0) | (table.amin(dim=1) != 0)
+    return torch.zeros(len(table), dtype=torch.bool, device=table.device).index_fill_(0, known[0], True)

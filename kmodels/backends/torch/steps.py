@@ -11,7 +11,7 @@ import torch
 from keras.src.models.functional import Functional
 from torch.nn import functional
 
-from kmodels.backends.torch import graph
+from kmodels.backends.torch import graph, tables
 from kmodels.callbacks.finite import FirstNonFiniteStep
 from kmodels.losses import Accuracy, CrossEntropy, SmoothedCrossEntropy
 
@@ -47,12 +47,13 @@ class Step:
             return self._own(data)
         inputs, labels, weights = (_moved(part, self._device) for part in data)
         labels = labels.long()
-        (logits,) = self._computed(inputs, True)
-        logits = logits.float()
         for tensor in self._tensors:
             tensor.grad = None
-        loss = self._loss_of(logits, labels, weights)
-        self._optimizer.scale_loss(loss).backward()
+        with tables.by_rows(self._tables):
+            (logits,) = self._computed(inputs, True)
+            logits = logits.float()
+            loss = self._loss_of(logits, labels, weights)
+            self._optimizer.scale_loss(loss).backward()
         with torch.no_grad():
             self._optimizer.apply([tensor.grad for tensor in self._tensors], self._variables)
             return self._figures(loss.detach(), logits.detach(), labels, weights)
@@ -70,6 +71,7 @@ class Step:
         self._variables = list(model.trainable_weights)
         self._tensors = [variable.value for variable in self._variables]
         self._device = self._tensors[0].device
+        self._tables = [tables.GradientByRows(variable) for variable in tables.tables_of(self._variables)]
         self._means, self._finite = [model._loss_tracker, *figures[:-1]], figures[-1]
 
     def _loss_of(self, logits, labels, weights):

@@ -1,0 +1,123 @@
+"""Gradients of tables of vectors, of which a batch uses few rows.
+
+PyTorch makes such a gradient as large as its table, 0 in all other rows: to fill it, to add it up for the norm and, in
+bfloat16, to convert the table and its gradient takes longer than what is done to the rows. Here one gradient is kept
+for all steps, in which only rows are written, and those of the step before are made 0 again.
+"""
+
+import contextlib
+
+import torch
+from keras import Variable
+from keras.src.backend.common.variables import get_autocast_scope
+from keras.src.backend.torch import numpy as keras_numpy
+from torch.nn import functional
+
+_FEWEST_ROWS = 1000  # of a table for which this is less work
+_keras_take = keras_numpy.take
+
+
+def take(x, indices, axis=None):
+    """Keras's `take`, which finds the gradient of a table by its rows while a step does `by_rows`."""
+    gradient = getattr(x, "gradient_by_rows", None) if isinstance(x, Variable) else None
+    if gradient is None or axis != 0:
+        return _keras_take(x, indices, axis)
+    vectors = _Lookup.apply(x._value, indices.long(), gradient)
+    scope = get_autocast_scope()
+    return scope.maybe_cast(vectors) if scope and x._autocast else vectors
+
+
+def tables_of(variables):
+    """Those of the weights that a step trains whose gradient is worth finding by rows: [keras.Variable, …]."""
+    return [
+        variable
+        for variable in variables
+        if variable.path.endswith("/embeddings")
+        and len(variable.shape) == 2
+        and variable.shape[0] >= _FEWEST_ROWS
+        and variable.value.device.type == "cpu"
+    ]
+
+
+@contextlib.contextmanager
+def by_rows(gradients):
+    """A context for a step's model and `backward`: what is looked up in the tables has its gradient found by rows.
+
+    Args:
+        gradients: [GradientByRows, …].
+    """
+    for gradient in gradients:
+        gradient.variable.gradient_by_rows = gradient
+    try:
+        yield
+    finally:
+        for gradient in gradients:
+            gradient.variable.gradient_by_rows = None
+
+
+class GradientByRows:
+    """The gradient of a table, float32, (number of rows, dim), which becomes its tensor's `grad`.
+
+    Args:
+        variable: keras.Variable.
+    """
+
+    def __init__(self, variable):
+        self.variable = variable
+        self._kept = None
+
+    def add(self, places, gradient):
+        """Adds the gradients of vectors to the rows that they are from.
+
+        Args:
+            places: int64, (…).
+            gradient: float, (…, dim).
+        """
+        table = self.variable._value
+        rows, values = _summed(places.reshape(-1), gradient.reshape(-1, table.shape[1]).to(table.dtype), len(table))
+        if table.grad is not None:  # looked up twice
+            table.grad = table.grad.index_add(0, rows, values)
+            return
+        if self._kept is None:
+            self._kept = torch.zeros_like(table, requires_grad=False)
+        else:
+            self._kept.index_fill_(0, rows_of(self._kept)[0], 0.0)
+        set_rows(self._kept, rows, values)
+        self._kept.index_copy_(0, rows, values)
+        table.grad = self._kept
+
+
+def rows_of(gradient):
+    """(the rows that may not be 0, int64, (number,), their values) of a gradient, or None if that isn't known."""
+    return getattr(gradient, "kmodels_rows", None)
+
+
+def set_rows(gradient, rows, values):
+    """Notes them."""
+    gradient.kmodels_rows = rows, values
+
+
+def _summed(places, gradients, num_rows):
+    """(the different places, in order, the sum of each one's gradients)."""
+    is_used = torch.zeros(num_rows, dtype=torch.bool)
+    is_used[places] = True
+    rows = is_used.nonzero()[:, 0]
+    number = torch.empty(num_rows, dtype=torch.int64)
+    number[rows] = torch.arange(len(rows))
+    return rows, torch.ops.aten.embedding_dense_backward(gradients, number[places], len(rows), -1, False)
+
+
+class _Lookup(torch.autograd.Function):
+    """Rows of a table."""
+
+    @staticmethod
+    def forward(ctx, table, places, gradient):
+        ctx.save_for_backward(places)
+        ctx.gradient = gradient
+        return functional.embedding(places, table)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (places,) = ctx.saved_tensors
+        ctx.gradient.add(places, gradient)
+        return None, None, None
