@@ -74,6 +74,29 @@ def test_what_is_looked_up_twice_is_added(table):
     torch.testing.assert_close(found, gradient_of(table, loss))
 
 
+@pytest.mark.parametrize("other_first", [True, False])
+def test_what_a_table_is_used_for_beside_is_added_to_all_rows(table, other_first):
+    import torch
+    from keras import ops
+
+    from kmodels.backends.torch.tables import GradientByRows, rows_of
+
+    def loss():
+        def other():
+            return (table.value**2).sum()
+
+        def looked_up():
+            return ops.take(table, torch.tensor([1, 2]), axis=0).sum()
+
+        return other() + looked_up() if other_first else looked_up() + other()
+
+    gradient, expected = GradientByRows(table), gradient_of(table, loss)
+    for _ in range(2):
+        found = gradient_of(table, loss, [gradient])
+        assert rows_of(found) is None
+        torch.testing.assert_close(found, expected)
+
+
 def test_in_bfloat16_the_vectors_are_rounded_and_their_gradients_added_in_float32(table):
     import keras
     import torch

@@ -53,6 +53,7 @@ def by_rows(gradients):
     finally:
         for gradient in gradients:
             gradient.variable.gradient_by_rows = None
+            gradient.check()
 
 
 class GradientByRows:
@@ -65,6 +66,7 @@ class GradientByRows:
     def __init__(self, variable):
         self.variable = variable
         self._kept = None
+        self._version = None
 
     def add(self, places, gradient):
         """Adds the gradients of vectors to the rows that they are from.
@@ -84,7 +86,14 @@ class GradientByRows:
             self._kept.index_fill_(0, rows_of(self._kept)[0], 0.0)
         set_rows(self._kept, rows, values)
         self._kept.index_copy_(0, rows, values)
+        self._version = self._kept._version
         table.grad = self._kept
+
+    def check(self):
+        """After `backward`: what a table was used for beside looking up was added to all rows; they are let go."""
+        if self._kept is not None and self._kept._version != self._version:
+            del self._kept.kmodels_rows
+            self._kept = None
 
 
 def rows_of(gradient):
