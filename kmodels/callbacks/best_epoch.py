@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 
 from kmodels import backends, records
+from kmodels.models import weight_files
 from kmodels.settings import did_you_mean
 
 
@@ -57,7 +58,7 @@ class BestEpoch(keras.callbacks.Callback):
         if self.filepath is not None:
             beside = self.filepath.with_name("new-" + self.filepath.name)
             with backends.current().alone():  # of several workers, only the first one writes
-                self.model.save_weights(beside, overwrite=True)
+                weight_files.save(self.model, beside)
             records.sync(beside)
             os.replace(beside, self.filepath)
 

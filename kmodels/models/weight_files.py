@@ -1,9 +1,10 @@
-"""Weights in HDF5, as Keras writes them, checked before Keras reads them.
+"""Weights in HDF5, as Keras writes them, written where a disk may fill, and checked before Keras reads them.
 
 HDF5 can name arrays in other files, declare sizes without data, and hold more than numbers. Keras refuses most of this,
 but only array by array while it reads, and follows a link to another file to see whether an array is there.
 """
 
+import io
 import math
 from typing import NamedTuple
 
@@ -16,6 +17,59 @@ from kmodels.models.preset_files import reason_of
 BFLOAT16 = np.dtype("V2")  # as HDF5 knows it
 # What h5py and Keras raise on a damaged file, or on one that doesn't fit the model.
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
+
+
+class _NeverFailing(io.BytesIO):
+    """A file in which HDF5 meets no error: the first one is kept, and all that is written after it goes nowhere.
+
+    HDF5 keeps a file whose writing failed among the open ones, tries again whenever it frees a part of it, and can end
+    the process with that (h5py 3.14). Keras takes no other file object than a BytesIO, and asks `str` for its name.
+
+    Args:
+        path: pathlib.Path of the file, opened anew.
+
+    Attributes:
+        error: the first OSError; None as long as all went well.
+    """
+
+    def __init__(self, path):
+        super().__init__()
+        self.error = None
+        self._path = path
+        self._file = open(path, "w+b")  # noqa: SIM115 - `close` closes it
+        self._position = 0
+
+    def __str__(self):
+        return str(self._path)
+
+    def seek(self, offset, whence=io.SEEK_SET):
+        self._position = self._attempt(lambda: self._file.seek(offset, whence), self._position)
+        return self._position
+
+    def write(self, data):
+        return self._attempt(lambda: self._file.write(data), len(data))
+
+    def readinto(self, buffer):
+        return self._attempt(lambda: self._file.readinto(buffer), len(buffer))
+
+    def truncate(self, size=None):
+        return self._attempt(lambda: self._file.truncate(size), size)
+
+    def flush(self):
+        self._attempt(self._file.flush, None)
+
+    def close(self):
+        self._attempt(self._file.close, None)
+        super().close()
+
+    def _attempt(self, act, otherwise):
+        """What `act` gives; `otherwise` if it raises an OSError, or one was raised before."""
+        if self.error is None:
+            try:
+                return act()
+            except OSError as error:
+                self.error = error
+        return otherwise
 
 
 class Stored(NamedTuple):
@@ -46,6 +100,25 @@ def check(paths):
     """
     sizes = [size for path in paths for size in _array_sizes(path)]
     return Stored(len(sizes), sum(sizes))
+
+
+def save(model, path):
+    """Writes a model's weights. One that fails leaves a file that is not whole, and nothing open.
+
+    Args:
+        model: keras.Model.
+        path: pathlib.Path that ends in .weights.h5.
+
+    Raises:
+        OSError: the file can't be written: of permission, space or quota.
+    """
+    file = _NeverFailing(path)
+    try:
+        model.save_weights(file)
+    finally:
+        file.close()
+        if file.error is not None:
+            raise file.error
 
 
 def load(model, path):
