@@ -24,6 +24,10 @@ hypothesis.settings.load_profile("kmodels")
 
 def pytest_collection_modifyitems(items):
     """Tests marked `backend` run on the chosen backend; choosing it comes before they import Keras."""
+    if "keras" in sys.modules:
+        raise pytest.UsageError(
+            "a test module imports Keras at its top: that would choose the backend before the tests do"
+        )
     for item in items:
         if item.get_closest_marker("backend"):
             item.fixturenames.insert(0, "chosen_backend")

@@ -5,7 +5,6 @@ import gc
 import os
 import resource
 
-import keras
 import numpy as np
 import pytest
 
@@ -27,10 +26,14 @@ def files_of_at_most(num_bytes):
 
 @pytest.fixture(scope="module")
 def model():
+    import keras
+
     return keras.Sequential([keras.layers.Input((300,)), *[keras.layers.Dense(30) for _ in range(10)]])
 
 
 def test_weights_are_read_as_they_were_written(tmp_path, model):
+    import keras
+
     weight_files.save(model, tmp_path / "a.weights.h5")
     other = keras.models.clone_model(model)
     weight_files.load(other, tmp_path / "a.weights.h5")
