@@ -100,18 +100,24 @@ def _ranking(comparison):
 
 
 def _pairs(comparison):
+    heading = ["a", "b", "a − b", "95 % interval", "p", "a is"]
     rows = [
-        (
+        [
             name(pair["a"]),
             name(pair["b"]),
             wording.difference(pair["difference"]),
-            f"{wording.difference(pair['low'])} to {wording.difference(pair['high'])}",
+            wording.interval_of_difference(pair["low"], pair["high"]),
             wording.p_value(pair["p_value"]).replace("<", "&lt;"),
             pair["verdict"],
-        )
+        ]
         for pair in comparison["pairs"]
     ]
-    return table(("a", "b", "a − b", "95 % interval", "p", "a is"), rows) if rows else ""
+    of_two_runs = [pair["mcnemar"] for pair in comparison["pairs"]]
+    if any(of_two_runs):
+        heading.append("right in one run alone")
+        for row, found in zip(rows, of_two_runs):
+            row.append(wording.mcnemar(found).replace("<", "&lt;"))
+    return table(heading, rows) if rows else ""
 
 
 def _ended(comparison):

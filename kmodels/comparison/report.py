@@ -204,19 +204,22 @@ def _spread_cell(figure, say):
 
 
 def pairs(comparison):
-    """Paired differences: {"open": [row, …], "folded": [row, …], "reach": text}; a row is (pair, texts, drawing)."""
+    """Paired differences: {"open": [row, …], "folded": [row, …], "reach": text, "of_two_runs": bool}.
+
+    A row is (pair, texts, drawing); `of_two_runs` says that some have a test of two runs alone.
+    """
     found = comparison["pairs"]
     farthest = small_plots.reach(found)
     rows = [_pair_row(pair, farthest, number) for number, pair in enumerate(found)]
+    shared = {"reach": f"{farthest:.2g}", "of_two_runs": any(pair["mcnemar"] for pair in found)}
     if len(rows) <= OPEN_PAIRS:
-        return {"open": rows, "folded": [], "reach": f"{farthest:.2g}"}
+        return {"open": rows, "folded": []} | shared
     best = wording.ranked(comparison["groups"])[0]["name"]
     with_best = [best in (row["pair"]["a"], row["pair"]["b"]) for row in rows]
     return {
         "open": [row for row, first in zip(rows, with_best) if first],
         "folded": [row for row, first in zip(rows, with_best) if not first],
-        "reach": f"{farthest:.2g}",
-    }
+    } | shared
 
 
 def _pair_row(pair, farthest, number):
@@ -224,8 +227,9 @@ def _pair_row(pair, farthest, number):
     return {
         "pair": pair,
         "difference": Cell(wording.difference(pair["difference"]), pair["difference"]),
-        "interval": f"{wording.difference(pair['low'])} to {wording.difference(pair['high'])}",
+        "interval": wording.interval_of_difference(pair["low"], pair["high"]),
         "p": Cell(wording.p_value(pair["p_value"]), pair["p_value"]),
+        "mcnemar": Cell(wording.mcnemar(pair["mcnemar"]), pair["mcnemar"] and pair["mcnemar"]["p_value"]),
         "drawing": drawing and Markup(drawing),
     }
 

@@ -15,8 +15,10 @@ A `?` marks what may be missing, null or empty; a figure that was not measured i
                         training_seconds?, samples_per_second?, peak_host_MiB?, peak_device_MiB?,
                         fraction_of_peak?}, …]; a figure over runs is
                         {count, mean, standard_deviation?, low?, high?}, low to high being its 95 % interval
-    pairs?            [{a, b, verdict: better | worse | no difference shown, difference?, low?, high?, p_value?}, …]:
-                        the group a against the group b, difference = a - b
+    pairs?            [{a, b, verdict: better | worse | no difference shown, difference?, low?, high?, p_value?,
+                        mcnemar?: {only_a, only_b, p_value}}, …]: the group a against the group b, difference = a - b;
+                        mcnemar, where they share one seed, is of those two runs alone: the sentences that only one has
+                        right
     disagreements?    [{row, text?, label?, probabilities?: {group: probability of the true label}}, …]
     warnings?         [sentence, …]
 
@@ -270,6 +272,7 @@ PAIR = record(
     low=optional(number),
     high=optional(number),
     p_value=optional(fraction),
+    mcnemar=optional(record(only_a=whole, only_b=whole, p_value=fraction)),
 )
 DATASET = record(
     name=optional(text),

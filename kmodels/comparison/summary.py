@@ -16,7 +16,7 @@ from kmodels.comparison import grid, runner, wording
 from kmodels.errors import InputError
 from kmodels.statistics.drift import drift
 from kmodels.statistics.intervals import binomial_interval, mean_interval, never_converged
-from kmodels.statistics.pairs import NOT_SHOWN, holm, paired_difference
+from kmodels.statistics.pairs import NOT_SHOWN, holm, mcnemar, paired_difference
 
 FORMAT = 1
 PROTOCOL = (
@@ -210,7 +210,8 @@ def _pairs(groups, predictions):
         right_a, right_b = _right_on_same_seeds(a, b, predictions)
         if len(right_a):
             difference = paired_difference(right_a, right_b)
-            found.append({"a": a["name"], "b": b["name"], **asdict(difference)})
+            of_two_runs = asdict(mcnemar(right_a[0], right_b[0])) if len(right_a) == 1 else None
+            found.append({"a": a["name"], "b": b["name"], **asdict(difference), "mcnemar": of_two_runs})
     tested = [pair for pair in found if pair["p_value"] is not None]
     if tested:
         for pair, p_value in zip(tested, holm([pair["p_value"] for pair in tested])):

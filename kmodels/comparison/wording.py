@@ -19,11 +19,24 @@ def interval(low, high):
     return MISSING if low is None or high is None else f"{accuracy(low)} to {accuracy(high)}".replace("-", MINUS)
 
 
+def interval_of_difference(low, high):
+    """−0.0103 to +0.0046; a dash where there is none."""
+    return MISSING if low is None or high is None else f"{difference(low)} to {difference(high)}"
+
+
 def p_value(value):
     """Two digits, and none below 0.001."""
     if value is None:
         return MISSING
     return "< 0.001" if value < 0.001 else f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
+
+
+def mcnemar(found):
+    """31 to 18, p 0.085: the sentences that one of two runs alone has right; a dash where there is no such test."""
+    if found is None:
+        return MISSING
+    p = p_value(found["p_value"])
+    return f"{count(found['only_a'])} to {count(found['only_b'])}, p {p}"
 
 
 def count(value):

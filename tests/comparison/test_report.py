@@ -591,6 +591,19 @@ def test_the_answer_and_pairs_are_in_markdown():
     assert "## Paired differences" in text
     assert "bilstm-tensorflow has the highest mean validation accuracy" in text
     assert text.count("no difference shown") >= 3
+    assert "right in one run alone" not in text
+
+
+def test_pairs_of_one_seed_tell_of_the_two_runs():
+    comparison = made_up.comparison()
+    comparison["pairs"][0] |= {"low": None, "high": None, "p_value": None}
+    comparison["pairs"][0] |= {"mcnemar": {"only_a": 31, "only_b": 18, "p_value": 0.0854}}
+    comparison["pairs"][1] |= {"mcnemar": {"only_a": 0, "only_b": 1800, "p_value": 0.0}}
+    text, page = results_of(comparison), page_of(comparison)
+    assert re.search(r"\| – \| – \| [a-z ]+ \| 31 to 18, p 0.085 \|", text)
+    assert "| 0 to 1,800, p &lt; 0.001 |" in text
+    for each in ("31 to 18, p 0.085", "0 to 1,800, p &lt; 0.001", "McNemar"):
+        assert each in page
 
 
 # The format.

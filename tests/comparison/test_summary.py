@@ -98,6 +98,12 @@ def test_only_runs_with_the_same_seed_are_paired(tmp_path):
     (pair,) = summary.summarize(tmp_path)["pairs"]
     assert (pair["verdict"], pair["p_value"]) == ("no difference shown", None)  # one seed tells nothing
     assert pair["difference"] == pytest.approx(-0.3)
+    assert pair["mcnemar"]["only_b"] - pair["mcnemar"]["only_a"] == 60  # of 200
+    assert pair["mcnemar"]["p_value"] < 1e-6
+
+
+def test_pairs_of_several_seeds_have_no_test_of_two_runs(grid_folder):
+    assert {pair["mcnemar"] for pair in summary.summarize(grid_folder)["pairs"]} == {None}
 
 
 def test_disagreements_are_the_sentences_furthest_apart_and_show_text_only_if_it_is_given(grid_folder):
