@@ -44,7 +44,7 @@ def _row(folder, root):
     history = records.read_history(path) if path.is_file() else []
     finished = records.is_finished(folder)
     metrics = records.read(folder).metrics if finished else {}
-    best: dict = min(history, key=lambda line: line.get("validation_loss") or float("inf"), default={})
+    best = _best_of(history, config.get("monitor"))
     seconds = [line["epoch_seconds"] for line in history if line.get("epoch_seconds")]
     return {
         "name": str(folder.relative_to(root)),
@@ -58,6 +58,13 @@ def _row(folder, root):
         "seconds_per_epoch": sum(seconds) / len(seconds) if seconds else None,
         "host_MiB": metrics.get("peak_worker_0_memory_MB"),
     }
+
+
+def _best_of(history, monitor):
+    """The line of the epoch that a run which goes on would keep so far; {} if there is none."""
+    key, sign = ("validation_accuracy", -1) if monitor == "accuracy" else ("validation_loss", 1)
+    measured = [line for line in history if line.get(key) is not None]
+    return min(measured, key=lambda line: sign * line[key], default={})
 
 
 def _shown(value):

@@ -176,6 +176,20 @@ def test_a_folder_without_runs_is_refused(tmp_path):
         summary.summarize(tmp_path)
 
 
+@pytest.mark.parametrize("monitor, accuracy", [("loss", 0.7), ("accuracy", 0.8)])
+def test_the_table_shows_an_unfinished_run_by_its_own_monitor(tmp_path, monitor, accuracy):
+    write_run(tmp_path, finished=False, monitor=monitor)
+    figures = [(None, None), (0.4, 0.7), (0.5, 0.8), (0.6, 0.6)]
+    lines = [
+        {"epoch": epoch, "epoch_seconds": 2.0, "validation_loss": loss, "validation_accuracy": right}
+        for epoch, (loss, right) in enumerate(figures)
+    ]
+    (path,) = tmp_path.rglob(records.HISTORY)
+    records.write_history(path, lines)
+    (row,) = table.rows(tmp_path)
+    assert row["accuracy"] == accuracy
+
+
 def test_the_table_sorts_by_any_column_and_shows_unfinished_runs(tmp_path):
     write_run(tmp_path / "a", seed=1, accuracy=0.7)
     write_run(tmp_path / "b", seed=2, accuracy=0.9)
