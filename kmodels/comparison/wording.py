@@ -139,7 +139,9 @@ def answer(comparison):
     sentences = [
         f"{_opening(best, 'has the highest mean validation accuracy,')}.",
         _against(standing, [group["name"] for group in groups[1:]]),
-        _for_its_cost(best, peers),
+        _for_its_cost(
+            best, peers, {run["environment"].get("device") for run in comparison["runs"] if run["environment"]}
+        ),
     ]
     return [sentence for sentence in sentences if sentence]
 
@@ -167,10 +169,10 @@ def _against(standing, names):
     return f"{text[0].upper() if equal else text[:1]}{text[1:]}." if text else ""
 
 
-def _for_its_cost(best, peers):
-    """The cheapest of those that are not shown to be worse than the best."""
+def _for_its_cost(best, peers, devices):
+    """The cheapest of those that are not shown to be worse than the best; nothing where times are of many devices."""
     timed = [group for group in [best, *peers] if group["training_seconds"]]
-    if best not in timed:
+    if best not in timed or len(devices) > 1:
         return ""
     cheapest = min(timed, key=lambda group: group["training_seconds"]["mean"])
     seconds, least = best["training_seconds"]["mean"], cheapest["training_seconds"]["mean"]

@@ -305,9 +305,9 @@ def group(name, accuracy, seconds=60.0, count=3):
     }
 
 
-def answer(groups, pairs=()):
+def answer(groups, pairs=(), runs=()):
     pairs = [dict(zip(("a", "b", "verdict"), pair)) for pair in pairs]
-    return wording.answer(schema.checked({"format": 1, "groups": groups, "pairs": pairs}))
+    return wording.answer(schema.checked({"format": 1, "groups": groups, "pairs": pairs, "runs": list(runs)}))
 
 
 def test_the_answer_names_the_best_its_equals_and_the_cheapest_of_them():
@@ -334,6 +334,14 @@ def test_the_answer_of_one_group_and_of_none():
     ]
     assert answer([group("a", None)]) == ["No run has finished, so there is no accuracy to compare yet."]
     assert "no difference" not in page_of(EMPTY)
+
+
+def test_the_answer_says_nothing_of_cost_where_times_are_of_different_devices():
+    groups, pairs = [group("a", 0.9), group("b", 0.8)], [("a", "b", "better")]
+    run = {"model": "textcnn", "backend": "jax", "status": "finished"}
+    runs = [run | {"name": name, "environment": {"device": name}} for name in ("one", "other")]
+    assert len(answer(groups, pairs, runs[:1])) == 3
+    assert len(answer(groups, pairs, runs)) == 2
 
 
 def test_the_answer_without_times_says_nothing_of_cost():
