@@ -69,8 +69,9 @@ def expected_scaling():
 
 
 def measured_scaling():
-    """A row for each model and backend of results/scaling.json."""
-    yield "model", "backend", "batch", "one worker, sentences/s", "two", "ratio: median (range)", "MB exchanged a step"
+    """A row for each model, backend and batch size of results/scaling.json."""
+    heading = ("one worker, sentences/s", "two", "ratio: median (range)")
+    yield "model", "backend", "batch", *heading, "MB exchanged a step", "processor"
     for row in read("scaling.json")["rows"]:
         least, most = row["ratio_range"]
         ratio = f"{row['ratio']:.2f} ({least:.2f} to {most:.2f})"
@@ -82,6 +83,7 @@ def measured_scaling():
             *speeds,
             ratio,
             f"{row['bytes_per_step'] / 1e6:,.1f}",
+            row["environment"]["processor"],
         )
 
 
