@@ -284,6 +284,6 @@ def _warnings(runs, groups, dataset):
             accuracy, size = (run["metrics"] or {}).get("best_validation_accuracy"), dataset["validation_sentences"]
             if accuracy and never_converged(accuracy, dataset["majority_fraction"], size):
                 yield f"{run['name']} may have learned nothing: it is no better than the most frequent label."
-    devices = {run["environment"].get("device") for run in runs if run["environment"]}
+    devices = wording.devices(runs)
     if len(devices) > 1:
         yield f"Runs of different devices: {', '.join(sorted(map(str, devices)))}; don't compare their times."

@@ -108,6 +108,11 @@ def ranked(groups):
     return sorted(groups, key=lambda group: (-mean(group, "accuracy", -1.0), group["name"]))
 
 
+def devices(runs):
+    """The devices that runs were made on; times of different ones can't be compared."""
+    return {run["environment"].get("device") for run in runs if run["environment"]}
+
+
 def mean(group, figure, otherwise=None):
     """The mean of a group's figure, or `otherwise` where it was not measured."""
     return otherwise if group[figure] is None else group[figure]["mean"]
@@ -139,9 +144,7 @@ def answer(comparison):
     sentences = [
         f"{_opening(best, 'has the highest mean validation accuracy,')}.",
         _against(standing, [group["name"] for group in groups[1:]]),
-        _for_its_cost(
-            best, peers, {run["environment"].get("device") for run in comparison["runs"] if run["environment"]}
-        ),
+        _for_its_cost(best, peers) if len(devices(comparison["runs"])) < 2 else "",
     ]
     return [sentence for sentence in sentences if sentence]
 
@@ -169,10 +172,10 @@ def _against(standing, names):
     return f"{text[0].upper() if equal else text[:1]}{text[1:]}." if text else ""
 
 
-def _for_its_cost(best, peers, devices):
-    """The cheapest of those that are not shown to be worse than the best; nothing where times are of many devices."""
+def _for_its_cost(best, peers):
+    """The cheapest of those that are not shown to be worse than the best."""
     timed = [group for group in [best, *peers] if group["training_seconds"]]
-    if best not in timed or len(devices) > 1:
+    if best not in timed:
         return ""
     cheapest = min(timed, key=lambda group: group["training_seconds"]["mean"])
     seconds, least = best["training_seconds"]["mean"], cheapest["training_seconds"]["mean"]
