@@ -42,8 +42,7 @@ def compile_model(model, config, num_steps):
     total_steps = config.epochs * num_steps
     warmup_steps = round(config.warmup_fraction * total_steps)
     schedule = WarmupSchedule(config.learning_rate, warmup_steps, total_steps, config.schedule)
-    alone = config.workers == 1 or backends.current().COMPUTES_WHOLE_BATCHES
-    num_rows = None if alone else config.batch_size // config.workers
+    num_rows = config.batch_size // config.workers if config.workers > 1 else None
     model.compile(
         adamw(schedule, config.weight_decay, config.clip_norm, config.gradient_accumulation_steps, config.ema_momentum),
         loss=SmoothedCrossEntropy(config.label_smoothing, num_rows),

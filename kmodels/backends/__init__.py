@@ -18,7 +18,7 @@ join(group, met, seconds)        makes this process one of several workers; befo
 leave()                          makes it one that works alone again
 alone()                          a context in which it works without the other workers
 all_reduce(values, operation)    numbers of all workers, added up, or the largest of each; all must ask at once
-COMPUTES_WHOLE_BATCHES           whether several workers compute as one what one would, from their parts of a batch
+TELLS_OF_WHOLE_BATCHES           whether each worker's figures are of all workers' parts of a batch
 WORKER_ERRORS                    what is raised where another worker is lost
 """
 

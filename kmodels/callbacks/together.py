@@ -27,7 +27,7 @@ class Together:
     @property
     def has_parts(self):
         """True if each worker's figures are of its own part of the batches."""
-        return self.group.size > 1 and not backends.current().COMPUTES_WHOLE_BATCHES
+        return self.group.size > 1 and not backends.current().TELLS_OF_WHOLE_BATCHES
 
     def due(self, stop, save):
         """Whether to stop, and whether to save, after this step: the same answer in every worker.

@@ -23,7 +23,7 @@ class Workers:
 def averaged(chosen_backend, monkeypatch):
     """averaged(gradients, are_tables) -> (averages, numbers sent), all NumPy."""
     if chosen_backend == "jax":
-        pytest.skip("XLA decides what it exchanges")
+        pytest.skip("one program for all workers: test_parts.py")
     framework = importlib.import_module(f"kmodels.backends.{chosen_backend}.optimizer")
     workers = Workers()
 

@@ -19,7 +19,7 @@ def test_cudnn_is_handed_no_bfloat16(dtype, monkeypatch):
     from jax import numpy as jnp
 
     from kmodels import backends
-    from kmodels.backends import jax as on_jax
+    from kmodels.backends.jax import recurrent
 
     backends.current().configure()
     handed = []
@@ -40,7 +40,7 @@ def test_cudnn_is_handed_no_bfloat16(dtype, monkeypatch):
     x = np.random.default_rng(0).standard_normal((3, 5, 4)).astype("float32")
     layer = keras.layers.LSTM(6, return_sequences=True, dtype=dtype)
     expected = layer(x)
-    monkeypatch.setattr(on_jax, "_keras_lstm", cudnn)
+    monkeypatch.setattr(recurrent, "_keras_lstm", cudnn)
     got = layer(x)
     assert {str(each) for each in handed} == {"float32"}
     assert got.dtype == expected.dtype

@@ -33,7 +33,7 @@ def configure(deterministic=False):
 
 
 # Each worker computes its own part of a batch; gradients are averaged (`optimizer_class`).
-COMPUTES_WHOLE_BATCHES = False
+TELLS_OF_WHOLE_BATCHES = False
 WORKER_ERRORS = (tf.errors.OpError,)
 alone = contextlib.nullcontext  # variables are each worker's own
 

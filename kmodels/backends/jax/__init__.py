@@ -13,6 +13,8 @@ from keras.src.backend.jax import random as keras_random
 from keras.src.optimizers.base_optimizer import global_norm
 
 from kmodels.backends import DeviceMemory, cpu
+from kmodels.backends.jax import random_numbers, steps, tables
+from kmodels.backends.jax.recurrent import lstm
 from kmodels.workers import launch, watch
 
 
@@ -23,64 +25,14 @@ def configure(deterministic=False):
         deterministic: not needed here: XLA was told before it started, for it reads that once.
     """
     jax.config.update("jax_default_matmul_precision", "highest")
-    keras_random.dropout = _dropout
-    keras_backend.lstm = _lstm
+    keras_random.dropout = random_numbers.dropout
+    keras_random.jax_draw_seed = random_numbers.draw_seed
+    keras_backend.lstm = lstm
+    keras_backend.numpy.take = tables.take
 
 
-_keras_dropout = keras_random.dropout
-
-
-def _dropout(inputs, rate, noise_shape=None, seed=None):
-    """Keras's dropout; an element is dropped by a hash of its number and two random numbers of the call.
-
-    JAX's own generator, which is made for more than coin tosses, takes seven times as long on a CPU.
-
-    Args:
-        inputs: jax.Array, float.
-        rate, noise_shape, seed: as keras.random.dropout has them.
-
-    Source: Wellons 2018, "Prospecting for Hash Functions" (the shifts and factors of its lowest bias).
-    """
-    dropped = round(rate * 2**32)
-    if noise_shape is not None or not 0 < dropped < 2**32:
-        return _keras_dropout(inputs, rate, noise_shape, seed)
-    first, second = jax.random.bits(keras_random.jax_draw_seed(seed), (2,), "uint32")
-    hashed = jax.lax.iota("uint32", inputs.size).reshape(inputs.shape) * np.uint32(0x9E3779B9) + first
-    hashed = (hashed ^ (hashed >> 16)) * np.uint32(0x21F0AAAD)
-    hashed = (hashed ^ (hashed >> 15) ^ second) * np.uint32(0xD35A2D97)
-    hashed = hashed ^ (hashed >> 15)
-    return jax.lax.select(hashed >= np.uint32(dropped), inputs / (1 - rate), jax.numpy.zeros_like(inputs))
-
-
-_keras_lstm = keras_backend.lstm
-
-
-def _lstm(inputs, *states, kernel, recurrent_kernel, bias, **settings):
-    """Keras's LSTM by cuDNN; of bfloat16 in float32, for jaxlib 0.11 hands cuDNN no bfloat16 and fails when compiling.
-
-    Args:
-        inputs: jax.Array, float, (batch, length, dim).
-        states: the initial ones, and a mask or None.
-        kernel, recurrent_kernel, bias: keras.Variable.
-        settings: as keras.layers.LSTM hands them over.
-
-    Raises:
-        NotImplementedError: there is no such kernel here; Keras then computes step by step.
-    """
-    weights = {"kernel": kernel, "recurrent_kernel": recurrent_kernel, "bias": bias}
-    if inputs.dtype != jax.numpy.bfloat16:
-        return _keras_lstm(inputs, *states, **weights, **settings)
-
-    def single(array):
-        return None if array is None else jax.numpy.asarray(array).astype("float32")
-
-    weights = {name: single(weight) for name, weight in weights.items()}
-    found = _keras_lstm(single(inputs), *map(single, states[:-1]), states[-1], **weights, **settings)
-    return jax.tree.map(lambda array: array.astype(inputs.dtype), found)
-
-
-# XLA computes one program over all workers' parts of a batch, and exchanges what it needs.
-COMPUTES_WHOLE_BATCHES = True
+# Of a batch's parts, each with its worker, JAX makes one array.
+TELLS_OF_WHOLE_BATCHES = True
 WORKER_ERRORS = (jax.errors.JaxRuntimeError,)
 _watches: list[watch.Watch] = []
 
@@ -204,7 +156,18 @@ def _here(array):
 
 
 def prepare(model):
-    """Leaves a model as it is: XLA compiles it."""
+    """Has several workers compute their own part of a batch each; one works by Keras's step, which XLA compiles.
+
+    Args:
+        model: keras.Model.
+    """
+    import keras
+
+    distribution = keras.distribution.distribution()
+    if distribution is not None and distribution.device_mesh.devices.size > 1:
+        shared = steps.Steps(model, distribution)
+        model.train_step = shared.train_step
+        model.compute_loss_and_updates = shared.compute_loss_and_updates
 
 
 def optimizer_class(kind: Any):
