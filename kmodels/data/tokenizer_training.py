@@ -7,9 +7,11 @@ import itertools
 import json
 from collections import Counter
 
+import numpy as np
 import tokenizers
-from tokenizers import Regex, models, normalizers, pre_tokenizers, trainers
+from tokenizers import models, pre_tokenizers, trainers
 
+from kmodels.data import spaced
 from kmodels.data.tokenizers import (
     SPECIAL_TOKENS,
     Tokenizer,
@@ -19,22 +21,8 @@ from kmodels.data.tokenizers import (
     wordpiece,
     wordpiece_pipeline,
 )
+from kmodels.data.words import words_pipeline
 from kmodels.errors import InputError
-
-# Raw text and text in Penn Treebank form spell these differently; here both come out as on the right.
-BRACKETS = {"-lrb-": "(", "-rrb-": ")", "-lsb-": "[", "-rsb-": "]", "-lcb-": "{", "-rcb-": "}"}
-SPELLINGS = [(rf"(?<!\w){name}(?!\w)", bracket) for name, bracket in BRACKETS.items()]
-SPELLINGS += [(r"\\(?=[/*])", ""), (r"``|''|[“”„]", '"'), ("[`‘’]", "'"), (r"…|\.{2,}", "..."), ("[–—―]|-{2,}", "--")]
-CLITICS = r"(?:s|m|d|re|ll|ve)\b"
-# Tried in this order at each place. Each token matches itself as a whole, so tokens joined by spaces split the same.
-WORD_PATTERNS = (
-    rf"n't\b|'{CLITICS}|'\d\ds?\b",  # n't, 's, '70s
-    r"can(?=not\b)|(?:gon|wan)(?=na\b)|got(?=ta\b)|(?:gim|lem)(?=me\b)",
-    r"\w+?(?:-\w+?)*?(?=n't\b)",  # does|n't
-    r"\p{L}(?:\.\p{L})+\b\.?",  # u.s.
-    rf"\w+(?:(?:-|'(?!{CLITICS})|(?<=\d)[.,:/](?=\d))\w+)*",  # well-made, o'clock, 1,000.50
-    r"\.\.\.|--|[^\s\w]\p{M}*",  # a mark stays with its symbol: many emoji carry one
-)
 
 
 def train_words(texts, vocabulary_size=30_000, min_count=1):
@@ -45,12 +33,7 @@ def train_words(texts, vocabulary_size=30_000, min_count=1):
     there are `vocabulary_size` ids (InputError if not one fits). A word seen less than `min_count` times is unknown.
     """
     _check_vocabulary_size(vocabulary_size, len(SPECIAL_TOKENS["words"]) + 1)
-    backend = tokenizers.Tokenizer(models.WordLevel())
-    # BERT's normaliser makes lower case, removes control characters and sets Chinese characters apart.
-    stages = [normalizers.BertNormalizer(strip_accents=False), normalizers.NFC()]
-    stages += [normalizers.Replace(Regex(pattern), spelling) for pattern, spelling in SPELLINGS]
-    backend.normalizer = normalizers.Sequence(stages)
-    backend.pre_tokenizer = pre_tokenizers.Split(Regex("|".join(WORD_PATTERNS)), behavior="removed", invert=True)
+    backend = words_pipeline()
     vocabulary = [*SPECIAL_TOKENS["words"], *_frequent_words(backend, texts, min_count)][:vocabulary_size]
     backend.model = models.WordLevel({token: token_id for token_id, token in enumerate(vocabulary)}, unk_token="[UNK]")
     return Tokenizer(backend)
@@ -100,12 +83,22 @@ def train_byte_level_bpe(texts, vocabulary_size=8_000):
 
 
 def _frequent_words(backend, texts, min_count=1):
-    """Returns the words that the backend's first two stages find in texts, by falling count, ties by spelling."""
+    """Returns the words that the backend's first two stages find in texts, by falling count, ties by spelling.
+
+    The stages must not look across a space.
+    """
+    pieces = spaced.cut(valid_texts(texts))
     counter = tokenizers.Tokenizer(models.WordLevel())
     counter.normalizer, counter.pre_tokenizer = backend.normalizer, backend.pre_tokenizer
-    trainer = trainers.WordLevelTrainer(vocab_size=2**31, min_frequency=min_count, show_progress=False)
-    counter.train_from_iterator(valid_texts(texts), trainer)
-    return tokens_by_id(counter)
+    trainer = trainers.WordLevelTrainer(vocab_size=2**31, min_frequency=1, show_progress=False)
+    counter.train_from_iterator(pieces.distinct, trainer)
+    words = tokens_by_id(counter)
+    ids = [encoding.ids for encoding in counter.encode_batch_fast(pieces.distinct)]
+    times = np.repeat(np.bincount(pieces.places, minlength=len(ids)), [len(each) for each in ids])
+    found = np.fromiter(itertools.chain.from_iterable(ids), np.int64)
+    counts = np.bincount(found, times, minlength=len(words)).astype(np.int64)
+    order = sorted(range(len(words)), key=lambda number: (-counts[number], words[number]))
+    return [words[number] for number in order if counts[number] >= min_count]
 
 
 def _alphabet(distinct_words, max_characters):

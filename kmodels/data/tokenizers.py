@@ -3,6 +3,7 @@
 All three are pipelines of the `tokenizers` library, and all are saved in its standard `tokenizer.json`.
 """
 
+import functools
 import itertools
 import json
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ import numpy as np
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
+from kmodels.data import spaced
+from kmodels.data.words import words_pipeline
 from kmodels.errors import InputError
 
 KINDS = {"WordLevel": "words", "WordPiece": "wordpiece", "BPE": "byte_level_bpe"}  # by the library's name of the model
@@ -22,6 +25,8 @@ SPECIAL_TOKENS = {  # in the order that training gives them
 }
 OPTIONAL_TOKENS = {"[MASK]", "<unk>", "<mask>"}
 PADDING_TOKENS = {"words": "[PAD]", "wordpiece": "[PAD]", "byte_level_bpe": "<pad>"}
+TEXTS_PER_CUT = 100_000  # whose words are tokenised once
+FEWEST_TEXTS_TO_CUT = 1_000  # fewer repeat little
 TEXTS_PER_SLICE = 10_000  # an Encoding holds far more than its ids: never hold those of a whole data set
 
 
@@ -88,6 +93,12 @@ class Tokenizer:
         if max_length is not None and max_length < minimum:
             raise InputError(f"max_length must be at least {minimum} for a {self.kind} tokenizer; got {max_length}")
         texts = valid_texts(texts)
+        if len(texts) < FEWEST_TEXTS_TO_CUT or not self._is_spaced:
+            return self._encoded(texts, max_length)
+        cuts = (texts[start : start + TEXTS_PER_CUT] for start in range(0, len(texts), TEXTS_PER_CUT))
+        return _one_after_another([self._encoded_once(cut, max_length) for cut in cuts])
+
+    def _encoded(self, texts, max_length):
         pieces, lengths = [np.zeros(0, np.int32)], [0]
         for start in range(0, len(texts), TEXTS_PER_SLICE):
             encodings = self._backend.encode_batch_fast(texts[start : start + TEXTS_PER_SLICE])
@@ -95,6 +106,29 @@ class Tokenizer:
             lengths += map(len, rows)
             pieces.append(np.fromiter(itertools.chain.from_iterable(rows), np.int32))
         return TokenizedTexts(np.concatenate(pieces), np.cumsum(lengths, dtype=np.int64))
+
+    def _encoded_once(self, texts, max_length):
+        """`_encoded`, for which what stands between spaces is tokenised once."""
+        pieces = spaced.cut(texts)
+        distinct = self.encode_words(pieces.distinct)
+        token_ids, offsets = spaced.joined(distinct.token_ids, distinct.offsets, pieces)
+        if max_length is not None:
+            token_ids, offsets = spaced.truncated(token_ids, offsets, max_length - self._num_special_tokens)
+        if self._num_special_tokens:
+            token_ids, offsets = spaced.surrounded(token_ids, offsets, *self._backend.encode("").ids)
+        return TokenizedTexts(token_ids, offsets)
+
+    @functools.cached_property
+    def _is_spaced(self):
+        """Whether no stage looks across a space: those of `words_pipeline` don't, and BERT's."""
+        stages = _stages(self._backend)
+        if self.kind == "words":
+            return stages == _stages(words_pipeline())
+        kinds = [(stages[name] or {}).get("type") for name in ("normalizer", "pre_tokenizer")]
+        looks_around = [each["lstrip"] or each["rstrip"] or each["single_word"] for each in stages["added_tokens"]]
+        has_space = [" " in each["content"] for each in stages["added_tokens"]]
+        in_two = self._num_special_tokens == len(self._backend.encode("").ids) == 2
+        return kinds == ["BertNormalizer", "BertPreTokenizer"] and in_two and not any(looks_around + has_space)
 
     def _truncated(self, ids, max_length):
         # Not the library's truncation: that is state, which other threads and the next call would see.
@@ -207,6 +241,19 @@ def byte_level_bpe(vocabulary, merges):
     backend.decoder = decoders.ByteLevel()
     backend.add_special_tokens([token for token in SPECIAL_TOKENS["byte_level_bpe"] if token in vocabulary])
     return Tokenizer(backend)
+
+
+def _stages(backend):
+    """All that a tokenizers.Tokenizer does before and after its model, as JSON has it."""
+    return {name: stage for name, stage in json.loads(backend.to_str()).items() if name != "model"}
+
+
+def _one_after_another(parts):
+    ends = itertools.accumulate((len(part.token_ids) for part in parts), initial=0)
+    offsets = [part.offsets[1:] + end for part, end in zip(parts, ends)]
+    return TokenizedTexts(
+        np.concatenate([part.token_ids for part in parts]), np.concatenate([np.zeros(1, np.int64), *offsets])
+    )
 
 
 def valid_texts(texts):

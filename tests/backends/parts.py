@@ -40,7 +40,7 @@ def built(name, num_devices, dropout=0.0):
     backbone = None
     if name == "bert_base_pool":
         backbone = keras_hub.models.BertBackbone(
-            vocabulary_size=ROWS, num_layers=2, num_heads=2, hidden_dim=DIM, intermediate_dim=32, dropout=dropout
+            vocabulary_size=ROWS, num_layers=1, num_heads=2, hidden_dim=DIM, intermediate_dim=32, dropout=dropout
         )
     backends.current().configure()
     model = models.build(config, 3, ROWS, backbone)
