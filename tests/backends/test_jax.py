@@ -62,3 +62,19 @@ def test_gradients_are_clipped_as_by_keras(largest):
     assert got[1] is None
     for each, its in zip(got[::2], expected[::2]):
         np.testing.assert_allclose(each, its, rtol=1e-6)
+
+
+@pytest.mark.parametrize("change", ["nothing", "frozen", "lora"])
+def test_a_table_of_vectors_is_one_that_is_trained_and_only_looked_up(change):
+    import keras
+
+    from kmodels.backends.jax import tables
+
+    layer = keras.layers.Embedding(50, 4)
+    model = keras.Sequential([keras.Input((3,), dtype="int32"), layer, keras.layers.Dense(2)])
+    if change == "frozen":
+        layer.trainable = False
+    if change == "lora":
+        layer.enable_lora(2)
+    found = tables.tables_of(model)
+    assert [table.path for table in found] == ([layer.embeddings.path] if change == "nothing" else [])

@@ -28,7 +28,8 @@ def tables_of(model):
 
     kinds = (WordEmbedding, keras.layers.Embedding)
     tables = [layer.embeddings for layer in model._flatten_layers() if isinstance(layer, kinds)]
-    return [table for table in tables if table.trainable]
+    # With LoRA, what is looked up is a sum and no weight.
+    return [table for table in tables if isinstance(table, keras.Variable) and table.trainable]
 
 
 @contextlib.contextmanager
