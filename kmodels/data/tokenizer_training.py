@@ -16,6 +16,7 @@ from kmodels.data.tokenizers import (
     SPECIAL_TOKENS,
     Tokenizer,
     byte_level_bpe,
+    ids_of,
     tokens_by_id,
     valid_texts,
     wordpiece,
@@ -93,10 +94,10 @@ def _frequent_words(backend, texts, min_count=1):
     trainer = trainers.WordLevelTrainer(vocab_size=2**31, min_frequency=1, show_progress=False)
     counter.train_from_iterator(pieces.distinct, trainer)
     words = tokens_by_id(counter)
-    ids = [encoding.ids for encoding in counter.encode_batch_fast(pieces.distinct)]
-    times = np.repeat(np.bincount(pieces.places, minlength=len(ids)), [len(each) for each in ids])
-    found = np.fromiter(itertools.chain.from_iterable(ids), np.int64)
-    counts = np.bincount(found, times, minlength=len(words)).astype(np.int64)
+    counts = np.zeros(len(words), np.int64)
+    for ids, times in zip(ids_of(counter, pieces.distinct), np.bincount(pieces.places)):
+        for word in ids:
+            counts[word] += times
     order = sorted(range(len(words)), key=lambda number: (-counts[number], words[number]))
     return [words[number] for number in order if counts[number] >= min_count]
 

@@ -99,13 +99,7 @@ class Tokenizer:
         return _one_after_another([self._encoded_once(cut, max_length) for cut in cuts])
 
     def _encoded(self, texts, max_length):
-        pieces, lengths = [np.zeros(0, np.int32)], [0]
-        for start in range(0, len(texts), TEXTS_PER_SLICE):
-            encodings = self._backend.encode_batch_fast(texts[start : start + TEXTS_PER_SLICE])
-            rows = [self._truncated(encoding.ids, max_length) for encoding in encodings]
-            lengths += map(len, rows)
-            pieces.append(np.fromiter(itertools.chain.from_iterable(rows), np.int32))
-        return TokenizedTexts(np.concatenate(pieces), np.cumsum(lengths, dtype=np.int64))
+        return _ragged(self._truncated(ids, max_length) for ids in ids_of(self._backend, texts))
 
     def _encoded_once(self, texts, max_length):
         """`_encoded`, for which what stands between spaces is tokenised once."""
@@ -142,10 +136,7 @@ class Tokenizer:
 
     def encode_words(self, words):
         """The ids that words have inside a sentence, without special tokens: [str, …] → TokenizedTexts."""
-        encodings = self._backend.encode_batch_fast(self.inside(words), add_special_tokens=False)
-        ids = [encoding.ids for encoding in encodings]
-        offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
-        return TokenizedTexts(np.fromiter(itertools.chain.from_iterable(ids), np.int32), offsets)
+        return _ragged(ids_of(self._backend, self.inside(words), add_special_tokens=False))
 
     def inside(self, words):
         """Words as texts that have the tokens which the words have inside a sentence: [str, …] → [str, …]."""
@@ -241,6 +232,27 @@ def byte_level_bpe(vocabulary, merges):
     backend.decoder = decoders.ByteLevel()
     backend.add_special_tokens([token for token in SPECIAL_TOKENS["byte_level_bpe"] if token in vocabulary])
     return Tokenizer(backend)
+
+
+def ids_of(backend, texts, add_special_tokens=True):
+    """Yields the ids of each text by a tokenizers.Tokenizer: [int, …]."""
+    for start in range(0, len(texts), TEXTS_PER_SLICE):
+        part = texts[start : start + TEXTS_PER_SLICE]
+        encodings = backend.encode_batch_fast(part, add_special_tokens=add_special_tokens)
+        yield from (encoding.ids for encoding in encodings)
+
+
+def _ragged(rows):
+    """TokenizedTexts of the ids of each text, of which only one slice's are held as lists."""
+    lengths = [0]
+
+    def counted():
+        for row in rows:
+            lengths.append(len(row))
+            yield from row
+
+    token_ids = np.fromiter(counted(), np.int32)
+    return TokenizedTexts(token_ids, np.cumsum(lengths, dtype=np.int64))
 
 
 def _stages(backend):
