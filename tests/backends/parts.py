@@ -3,8 +3,9 @@
     XLA_FLAGS=--xla_force_host_platform_device_count=2 python -m tests.backends.parts
 
 prints a line of JSON for each model: {"name", "one", "two": figures and weights after a few steps, "sent": bytes that
-a step exchanges, "gradients": those of its weights that are in no table, "vectors": those looked up}, and for dropout
-{"name": "dropout", "one", "two": logits of a batch of equal sentences}.
+a step exchanges, and "messages", in how many arrays, "gradients": those of its weights that are in no table, "vectors":
+those looked up, "rows": logits, labels and weights}, and for dropout {"name": "dropout", "one", "two": logits of a
+batch of equal sentences}.
 """
 
 import json
@@ -75,7 +76,7 @@ def trained(name, num_devices):
 
 
 def sent(model):
-    """Bytes of what the workers exchange in a step, by the program that XLA made of it."""
+    """{"sent", "messages"}: what the workers exchange in a step, by the program that XLA made of it."""
     import jax
 
     kinds = model.trainable_variables, model.non_trainable_variables, model.optimizer.variables, model.metrics_variables
@@ -85,7 +86,8 @@ def sent(model):
     program = jax.jit(model.train_step).lower(state, jax.device_put(batch(0), parts)).compile().as_text()
     shapes = re.findall(r"= (.*?) (?:all-reduce|all-gather|all-to-all|collective-permute)(?:-start)?\(", program)
     arrays = re.findall(r"(\w+)\[([\d,]*)\]", " ".join(shapes))
-    return sum(BYTES[kind] * int(np.prod([int(size) for size in shape.split(",") if size])) for kind, shape in arrays)
+    sizes = [BYTES[kind] * int(np.prod([int(size) for size in shape.split(",") if size])) for kind, shape in arrays]
+    return {"sent": sum(sizes), "messages": len(sizes)}
 
 
 def logits(num_devices):
@@ -110,8 +112,8 @@ def main():
         tables = [each for each in model.trainable_variables if each.shape == (ROWS, DIM)]
         numbers = sum(each.value.size for each in model.trainable_variables) - sum(each.value.size for each in tables)
         vectors = BATCH * LENGTH * (DIM + 1)
-        found = {"sent": sent(model), "gradients": 4 * numbers, "vectors": 4 * vectors, "tables": len(tables)}
-        print(json.dumps({"name": name, "one": one, "two": two} | found))
+        found = {"gradients": 4 * numbers, "vectors": 4 * vectors, "rows": 4 * BATCH * 5, "tables": len(tables)}
+        print(json.dumps({"name": name, "one": one, "two": two} | found | sent(model)))
     print(json.dumps({"name": "dropout", "one": logits(1), "two": logits(2)}))
 
 

@@ -44,7 +44,13 @@ def test_two_give_the_weights_and_figures_of_one(name, outcomes):
 def test_they_exchange_gradients_and_of_tables_what_was_looked_up(name, outcomes):
     found = outcomes[name]
     assert found["tables"] == 1
-    assert found["gradients"] + found["vectors"] <= found["sent"] < found["gradients"] + found["vectors"] + 100
+    assert found["sent"] == found["gradients"] + found["vectors"] + found["rows"] + 4  # and the loss
+
+
+@pytest.mark.parametrize("name", parts.SIZES)
+def test_they_exchange_few_arrays(name, outcomes):
+    """Vectors' gradients, their places, all others with the loss, the figures' rows; of BERT, those of two segments."""
+    assert outcomes[name]["messages"] == (5 if name == "bert_base_pool" else 4)
 
 
 def test_each_drops_by_itself(outcomes):

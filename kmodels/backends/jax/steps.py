@@ -6,6 +6,8 @@ Left to divide a program for the whole batch, XLA sends more than gradients (doc
 import functools
 
 import jax
+from jax import numpy as jnp
+from jax.flatten_util import ravel_pytree
 from jax.sharding import PartitionSpec
 from keras.src.trainers.data_adapters import data_adapter_utils
 
@@ -42,7 +44,7 @@ class Steps:
         """
         trainable, others, of_optimizer, of_figures = state
         x, y, weights = data_adapter_utils.unpack_x_y_sample_weight(data)
-        (loss, logits, others, of_figures), gradients = self._on_parts(self._gradients, (self._own, _SAME))(
+        gradients, loss, (logits, y, weights), others, of_figures = self._on_parts(self._gradients, _SAME)(
             (trainable, others, of_figures, of_optimizer), (x, y, weights)
         )
         trainable, of_optimizer = self._model.optimizer.stateless_apply(of_optimizer, gradients, trainable)
@@ -51,15 +53,11 @@ class Steps:
 
     def compute_loss_and_updates(self, trainable, others, of_figures, x, y, weights, training=False):
         """As JAXTrainer's, where nothing is trained."""
-        found = self._on_parts(functools.partial(self._outcome, training=training), self._own)(
+        own_logits = (_SAME, PartitionSpec(self._workers), _SAME, _SAME)
+        found = self._on_parts(functools.partial(self._outcome, training=training), own_logits)(
             (trainable, others, of_figures, None), (x, y, weights)
         )
         return found[0], found
-
-    @property
-    def _own(self):
-        """What of an outcome each worker has a part of: the logits."""
-        return (_SAME, PartitionSpec(self._workers), _SAME, _SAME)
 
     def _on_parts(self, function, outputs):
         """A function of (what all have, what each has a part of) that each worker computes by itself."""
@@ -67,7 +65,7 @@ class Steps:
         return jax.shard_map(function, mesh=self._mesh, in_specs=(_SAME, parts), out_specs=outputs, check_vma=False)
 
     def _gradients(self, state, part):
-        """(what `_outcome` gives, the gradients' means over the workers)."""
+        """(gradients and loss, their means over the workers; (logits, labels, weights) of all; others; of figures)."""
         trainable = state[0]
         looked_up = tables.tables_of(self._model)
 
@@ -75,15 +73,20 @@ class Steps:
             return self._scaled_loss((trainable, *state[1:]), part, training=True)
 
         with tables.averaged(looked_up, self._workers):
-            (_, outcome), gradients = jax.value_and_grad(loss, has_aux=True)(trainable)
+            (_, (loss, logits, others, of_figures)), gradients = jax.value_and_grad(loss, has_aux=True)(trainable)
         is_table = [any(each is table for table in looked_up) for each in self._model.trainable_variables]
-        means = iter(self._mean([gradient for gradient, known in zip(gradients, is_table) if not known]))
-        gradients = [gradient if known else next(means) for gradient, known in zip(gradients, is_table)]
-        return self._of_all(outcome), gradients
+        own = [gradient for gradient, known in zip(gradients, is_table) if not known]
+        loss, *means = self._mean_at_once([loss, *own])
+        gradients = [gradient if known else means.pop(0) for gradient, known in zip(gradients, is_table)]
+        return gradients, loss, self._gathered(logits, *part[1:]), others, of_figures
 
     def _outcome(self, state, part, training):
-        """A worker's (loss, logits, other variables, figures' variables), of which the logits are its own."""
-        return self._of_all(self._scaled_loss(state, part, training)[1])
+        """A worker's (loss, logits, other variables, figures' variables), of which the logits are its own.
+
+        The other variables are counters of random numbers, the same in every worker.
+        """
+        loss, *others = self._scaled_loss(state, part, training)[1]
+        return self._mean(loss), *others
 
     def _scaled_loss(self, state, part, training):
         trainable, others, of_figures, of_optimizer = state
@@ -91,10 +94,18 @@ class Steps:
         with random_numbers.of_each_worker(self._workers):
             return self._of_keras(trainable, others, of_figures, *part, **settings)
 
-    def _of_all(self, outcome):
-        """The other variables are counters of random numbers, the same in every worker."""
-        loss, *others = outcome
-        return self._mean(loss), *others
+    def _gathered(self, logits, y, weights):
+        """Logits, labels and weights of the whole batch, in one message."""
+        columns = [logits.astype("float32"), y[:, None].astype("float32"), weights[:, None].astype("float32")]
+        rows = jax.lax.all_gather(jnp.concatenate(columns, axis=1), self._workers, tiled=True)
+        return rows[:, :-2], rows[:, -2].astype(y.dtype), rows[:, -1]
+
+    def _mean_at_once(self, arrays):
+        """Of many arrays; Gloo takes milliseconds for each, however small, so on a CPU they go as one."""
+        if jax.default_backend() != "cpu":
+            return self._mean(arrays)
+        numbers, apart = ravel_pytree(arrays)
+        return apart(self._mean(numbers))
 
     def _mean(self, values):
         return jax.lax.pmean(values, self._workers)
