@@ -3,12 +3,14 @@
 import contextlib
 
 import tensorflow as tf
+from keras.src.backend.tensorflow import random as keras_random
 
 from kmodels.backends import DeviceMemory, cpu, encoder
 from kmodels.backends.tensorflow import kernels
 from kmodels.backends.tensorflow.collective import all_reduce as all_reduce
 from kmodels.backends.tensorflow.collective import join as join
 from kmodels.backends.tensorflow.collective import leave as leave
+from kmodels.backends.tensorflow.dropout import dropout
 from kmodels.backends.tensorflow.optimizer import optimizer_class as optimizer_class
 
 _SIGNATURE = (
@@ -28,6 +30,7 @@ def configure(deterministic=False):
         deterministic: use only kernels that give the same bits each time; it holds for the rest of the process.
     """
     tf.config.experimental.enable_tensor_float_32_execution(False)
+    keras_random.dropout = dropout
     if deterministic:
         tf.config.experimental.enable_op_determinism()
 

@@ -10,28 +10,44 @@ from kmodels.backends.tensorflow.collective import new_key, num_workers, reduced
 
 
 def optimizer_class(kind: Any):
-    """Keras's Adam or AdamW, told each gradient as a dense tensor; on a CPU with TensorFlow's kernel for the update.
+    """Keras's Adam or AdamW, told each word's gradient once; on a CPU with TensorFlow's kernel for the update.
 
     The gradient of a looked-up table comes as rows, one for each time a word occurs. Keras 3.15 takes their squares and
     their norm before it adds up the rows of one word: a wrong second moment wherever a batch repeats a word.
     """
-    if not tf.config.list_logical_devices("GPU"):
+    on_cpu = not tf.config.list_logical_devices("GPU")
+    if on_cpu:
         kind = _fused(kind)
 
-    class DenseGradients(kind):
+    class GradientsOnce(kind):
         def apply(self, grads, trainable_variables=None):
+            # Where they are added up over batches or workers, they are so as whole tables.
+            as_rows = on_cpu and num_workers() == 1 and not self.gradient_accumulation_steps
             variables = trainable_variables or self._trainable_variables
-            dense = [
-                gradient if gradient is None else tf.ensure_shape(tf.convert_to_tensor(gradient), variable.shape)
+            once = [
+                gradient if gradient is None else _added_up(gradient) if as_rows else _dense(gradient, variable)
                 for gradient, variable in zip(grads, variables)
             ]
-            return super().apply(dense, trainable_variables)
+            return super().apply(once, trainable_variables)
 
-    return DenseGradients if num_workers() == 1 else gradients.with_averaged(DenseGradients, _averaged)
+    return GradientsOnce if num_workers() == 1 else gradients.with_averaged(GradientsOnce, _averaged)
+
+
+def _added_up(gradient):
+    """A gradient of which each row is told once."""
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    words, places = tf.unique(gradient.indices)
+    rows = tf.math.unsorted_segment_sum(gradient.values, places, tf.size(words))
+    return tf.IndexedSlices(rows, words, gradient.dense_shape)
+
+
+def _dense(gradient, variable):
+    return tf.ensure_shape(tf.convert_to_tensor(gradient), variable.shape)
 
 
 def _fused(kind: Any):
-    """An optimizer whose update is one pass over every weight, and whose clipping makes no squares of all gradients.
+    """An optimizer whose update is one pass over every weight, as is its decay, and whose clipping makes no squares.
 
     Keras's own takes a dozen passes, each an operation of its own where XLA does not join them, as on a CPU.
     """
@@ -39,6 +55,14 @@ def _fused(kind: Any):
     class Fused(kind):
         def _clip_gradients(self, grads):
             return tf.clip_by_global_norm(grads, self.global_clipnorm)[0] if self.global_clipnorm else grads
+
+        def _apply_weight_decay(self, variables):
+            if self.weight_decay is None:
+                return
+            left = 1 - tf.cast(self.learning_rate, tf.float32) * self.weight_decay
+            for variable in variables:
+                if self._use_weight_decay(variable):
+                    variable.value.assign(variable.value * left)
 
         def _backend_update_step(self, grads, trainable_variables, learning_rate):
             step = tf.cast(self.iterations + 1, tf.float32)
@@ -54,7 +78,7 @@ def _fused(kind: Any):
                     beta1=self.beta_1,
                     beta2=self.beta_2,
                     epsilon=self.epsilon,
-                    grad=gradient,
+                    grad=_dense(gradient, variable),
                 )
 
     return Fused
