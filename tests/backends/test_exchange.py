@@ -36,7 +36,7 @@ def averaged(chosen_backend, monkeypatch):
         monkeypatch.setattr(framework.distributed, "get_world_size", lambda: 2)
     else:
         monkeypatch.setattr(framework, "num_workers", lambda: 2)
-        same = {"Add": workers.added, "Max": lambda tensor: workers.added(tensor) // 2}
+        same = {"Mean": lambda tensor: workers.added(tensor) / 2, "Max": lambda tensor: workers.added(tensor) // 2}
         monkeypatch.setattr(framework, "reduced", lambda tensor, operation, key: same[operation](tensor))
 
     def call(gradients, are_tables):
@@ -47,6 +47,28 @@ def averaged(chosen_backend, monkeypatch):
         return [keras.ops.convert_to_numpy(each) for each in averages], workers.sent
 
     return call
+
+
+def test_rows_stay_rows_on_tensorflow(chosen_backend, monkeypatch):
+    if chosen_backend != "tensorflow":
+        pytest.skip("TensorFlow's gradients by rows")
+    import tensorflow as tf
+
+    from kmodels.backends.tensorflow import optimizer
+
+    def of_both(tensor, operation, key):  # the other worker used row 4, with 6, and has the same of all else
+        if operation == "Max":
+            return tf.tensor_scatter_nd_update(tensor, [[4]], [1])
+        return tensor if tensor.shape == (1,) else tensor / 2 + tf.reshape(tf.one_hot(2, 5), (5, 1)) * 3
+
+    monkeypatch.setattr(optimizer, "num_workers", lambda: 2)
+    monkeypatch.setattr(optimizer, "reduced", of_both)
+    of_words = tf.IndexedSlices(tf.constant([[3.0], [1.0], [5.0]]), tf.constant([2, 1, 2]), tf.constant([5, 1]))
+    once = optimizer._added_up(of_words, tf.Variable(tf.zeros((5, 1))))
+    assert dict(zip(once.indices.numpy(), once.values.numpy()[:, 0])) == {2: 8, 1: 1}
+    kernel, table = optimizer._averaged([tf.constant([7.0]), once], [False, True])
+    assert kernel.numpy() == [7]
+    assert (table.indices.numpy().tolist(), table.values.numpy()[:, 0].tolist()) == ([1, 2, 4], [0.5, 4, 3])
 
 
 def test_rows_that_a_step_knows_are_not_looked_for(chosen_backend, monkeypatch):

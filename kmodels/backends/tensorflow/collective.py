@@ -70,14 +70,14 @@ def _key_of(operation, shape):
 
 
 def reduced(tensor, operation, key):
-    """A tensor of all workers, put together by "Add" or "Max": the same in each, of the same shape as each worker's."""
+    """A tensor of all workers, the "Add", "Mean" or "Max" of theirs: the same in each, of the same shape as theirs."""
     return tf.raw_ops.CollectiveReduceV2(
         input=tensor,
         group_size=_num_workers,
         group_key=_GROUP_KEY,
         instance_key=key,
         ordering_token=[],
-        merge_op=operation,
-        final_op="Id",
+        merge_op="Add" if operation == "Mean" else operation,
+        final_op="Div" if operation == "Mean" else "Id",
         timeout_seconds=_wait_seconds,
     )

@@ -21,25 +21,22 @@ def optimizer_class(kind: Any):
 
     class GradientsOnce(kind):
         def apply(self, grads, trainable_variables=None):
-            # Where they are added up over batches or workers, they are so as whole tables.
-            as_rows = on_cpu and num_workers() == 1 and not self.gradient_accumulation_steps
+            as_rows = on_cpu and not self.gradient_accumulation_steps  # batches are added up as whole tables
+            told = _added_up if as_rows else _dense
             variables = trainable_variables or self._trainable_variables
-            once = [
-                gradient if gradient is None else _added_up(gradient) if as_rows else _dense(gradient, variable)
-                for gradient, variable in zip(grads, variables)
-            ]
+            once = [gradient if gradient is None else told(gradient, each) for gradient, each in zip(grads, variables)]
             return super().apply(once, trainable_variables)
 
     return GradientsOnce if num_workers() == 1 else gradients.with_averaged(GradientsOnce, _averaged)
 
 
-def _added_up(gradient):
+def _added_up(gradient, variable):
     """A gradient of which each row is told once."""
     if not isinstance(gradient, tf.IndexedSlices):
-        return gradient
+        return _dense(gradient, variable)
     words, places = tf.unique(gradient.indices)
     rows = tf.math.unsorted_segment_sum(gradient.values, places, tf.size(words))
-    return tf.IndexedSlices(rows, words, gradient.dense_shape)
+    return tf.IndexedSlices(rows, words, tf.constant(list(variable.shape), words.dtype))
 
 
 def _dense(gradient, variable):
@@ -88,44 +85,52 @@ def _averaged(grads, are_tables):
     """The mean of each gradient over the workers: of tables, only those rows go round that some batch used.
 
     Args:
-        grads: [tf.Tensor, …].
+        grads: [tf.Tensor or tf.IndexedSlices with each row once, …].
         are_tables: [bool, …], True for a gradient whose rows are 0 but for words that occur.
+
+    Returns:
+        [as `grads`, …].
     """
-    tables = [gradient for gradient, is_table in zip(grads, are_tables) if is_table]
-    rows = _rows_in_use(tables)
     whole = [gradient for gradient, is_table in zip(grads, are_tables) if not is_table]
     flat = tf.concat([tf.reshape(each, [-1]) for each in whole], axis=0)
-    parts = tf.split(reduced(flat, "Add", new_key()) / num_workers(), [tf.size(each) for each in whole])
+    parts = tf.split(reduced(flat, "Mean", new_key()), [tf.size(each) for each in whole])
     others = iter([tf.reshape(part, tf.shape(each)) for part, each in zip(parts, whole)])
-    filled = iter(
-        [
-            tf.tensor_scatter_nd_update(table, places[:, None], _reduced_rows(table, places) / num_workers())
-            for table, places in zip(tables, rows)
-        ]
-    )
-    return [next(filled if is_table else others) for is_table in are_tables]
+    tables = [gradient for gradient, is_table in zip(grads, are_tables) if is_table]
+    means = iter(_means_of_tables([_as_rows(table) for table in tables]))
+    averages = [next(means if is_table else others) for is_table in are_tables]
+    return [
+        average if isinstance(gradient, tf.IndexedSlices) else tf.convert_to_tensor(average)
+        for gradient, average in zip(grads, averages)
+    ]
 
 
-def _reduced_rows(table, places):
-    """The sum of some rows over the workers. The operation wants a shape known beforehand: rows of 0 fill it up."""
-    rows, count, most = tf.gather(table, places), tf.size(places), table.shape[0]
+def _as_rows(table):
+    """A table's gradient as the rows that are not 0."""
+    if isinstance(table, tf.IndexedSlices):
+        return table
+    words = tf.where(tf.reduce_any(tf.not_equal(table, 0), axis=1))[:, 0]
+    return tf.IndexedSlices(tf.gather(table, words), words, tf.constant(list(table.shape), words.dtype))
+
+
+def _means_of_tables(tables):
+    """The means of tables' gradients over the workers: rows of the words that some worker's batch used."""
+    if not tables:
+        return []
+    used = [tf.scatter_nd(each.indices[:, None], tf.ones_like(each.indices), each.dense_shape[:1]) for each in tables]
+    masks = reduced(tf.concat([tf.cast(each, tf.int32) for each in used], axis=0), "Max", new_key())
+    return [_mean_of_rows(*each) for each in zip(tables, tf.split(masks, [table.shape[0] for table in tables]))]
+
+
+def _mean_of_rows(table, mask):
+    """Rows of the words in the mask. The operation wants a shape known beforehand: rows of 0 fill it up."""
+    words = tf.cast(tf.where(mask)[:, 0], table.indices.dtype)
+    places = tf.gather(tf.cumsum(mask) - 1, table.indices)[:, None]
+    count, (most, dim) = tf.size(words), table.shape
     capacities = [*itertools.takewhile(lambda size: size < most, (2**power for power in range(8, 64))), most]
 
     def branch(capacity, key):
-        def reduce():
-            padded = tf.ensure_shape(tf.pad(rows, [[0, capacity - count], [0, 0]]), (capacity, table.shape[1]))
-            return reduced(padded, "Add", key)[:count]
-
-        return reduce
+        return lambda: reduced(tf.scatter_nd(places, table.values, (capacity, dim)), "Mean", key)[:count]
 
     number = tf.searchsorted(capacities, [count])[0]
-    return tf.switch_case(number, [branch(capacity, new_key()) for capacity in capacities])
-
-
-def _rows_in_use(tables):
-    """The rows of each table that are not 0 in some worker: [int64, (num_rows,), …]."""
-    if not tables:
-        return []
-    in_use = [tf.cast(tf.reduce_any(tf.not_equal(table, 0), axis=1), tf.int32) for table in tables]
-    masks = reduced(tf.concat(in_use, axis=0), "Max", new_key())
-    return [tf.where(mask)[:, 0] for mask in tf.split(masks, [table.shape[0] for table in tables])]
+    rows = tf.switch_case(number, [branch(capacity, new_key()) for capacity in capacities])
+    return tf.IndexedSlices(rows, words, table.dense_shape)
