@@ -116,17 +116,23 @@ def _means_of_tables(tables):
     """The means of tables' gradients over the workers: rows of the words that some worker's batch used."""
     if not tables:
         return []
-    used = [tf.scatter_nd(each.indices[:, None], tf.ones_like(each.indices), each.dense_shape[:1]) for each in tables]
-    masks = reduced(tf.concat([tf.cast(each, tf.int32) for each in used], axis=0), "Max", new_key())
+    masks = reduced(tf.concat([_mask_of(table) for table in tables], axis=0), "Max", new_key())
     return [_mean_of_rows(*each) for each in zip(tables, tf.split(masks, [table.shape[0] for table in tables]))]
+
+
+def _mask_of(table):
+    """1 for each word whose row is not 0, as that of a hidden word is: int32, (num_words,)."""
+    used = tf.cast(tf.reduce_any(tf.not_equal(table.values, 0), axis=1), tf.int32)
+    return tf.scatter_nd(table.indices[:, None], used, table.dense_shape[:1])
 
 
 def _mean_of_rows(table, mask):
     """Rows of the words in the mask. The operation wants a shape known beforehand: rows of 0 fill it up."""
     words = tf.cast(tf.where(mask)[:, 0], table.indices.dtype)
-    places = tf.gather(tf.cumsum(mask) - 1, table.indices)[:, None]
+    places = tf.maximum(tf.gather(tf.cumsum(mask) - 1, table.indices), 0)[:, None]  # rows of 0 change none
     count, (most, dim) = tf.size(words), table.shape
-    capacities = [*itertools.takewhile(lambda size: size < most, (2**power for power in range(8, 64))), most]
+    sizes = (int(256 * 1.25**number) for number in itertools.count())
+    capacities = [*itertools.takewhile(lambda size: size < most, sizes), most]
 
     def branch(capacity, key):
         return lambda: reduced(tf.scatter_nd(places, table.values, (capacity, dim)), "Mean", key)[:count]
