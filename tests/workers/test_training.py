@@ -93,8 +93,8 @@ def workers_of(process):
 
 
 def test_a_stopped_run_goes_on_with_another_number_of_workers(shared_files, tmp_path, chosen_backend):
-    long = settings_of(shared_files, tmp_path / "stopped", epochs=20, workers=2)
-    whole = kmodels.train(**settings_of(shared_files, tmp_path / "whole", epochs=20))
+    long = settings_of(shared_files, tmp_path / "stopped", epochs=10, workers=2)
+    whole = kmodels.train(**settings_of(shared_files, tmp_path / "whole", epochs=10))
     process, folder = started(long)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
@@ -102,7 +102,7 @@ def test_a_stopped_run_goes_on_with_another_number_of_workers(shared_files, tmp_
     assert re.search(r"goes on from epoch \d+, step \d+", said)
     assert not (folder / records.METRICS).exists()
     record = kmodels.train(**long | {"workers": 1})
-    np.testing.assert_allclose(curve(record), curve(whole), rtol=2e-4)  # twenty epochs add up what rounding differs
+    np.testing.assert_allclose(curve(record), curve(whole), rtol=2e-4)  # ten epochs add up what rounding differs
 
 
 def test_as_many_workers_go_on_to_the_same_figures(shared_files, tmp_path, chosen_backend):
