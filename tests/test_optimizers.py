@@ -107,7 +107,8 @@ def test_accumulated_gradients_update_as_their_mean(numbers):
     np.testing.assert_allclose(applied(optimizer, weights, gradients), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_repeated_words_gradient_is_summed_before_it_is_squared():
+@pytest.mark.parametrize("clip_norm", [0, 0.5])
+def test_a_repeated_words_gradient_is_summed_before_it_is_squared_or_clipped(clip_norm):
     """Keras on TensorFlow squares each occurrence by itself."""
     import keras
 
@@ -118,11 +119,11 @@ def test_a_repeated_words_gradient_is_summed_before_it_is_squared():
     inputs = [keras.Input((4,), dtype="int32"), keras.Input((4,), dtype="bool")]
     layer = WordEmbedding(3, 2)
     model = keras.Model(inputs, keras.ops.sum(layer(*inputs), axis=1))
-    model.compile(adamw(RATE, weight_decay=0.0, clip_norm=0), loss=lambda true, output: keras.ops.sum(output))
+    model.compile(adamw(RATE, weight_decay=0.0, clip_norm=clip_norm), loss=lambda true, output: keras.ops.sum(output))
     before = keras.ops.convert_to_numpy(layer.embeddings.value)
     for _ in range(3):
         model.train_on_batch([ids, mask], np.zeros((1, 2), "float32"))
-    gradient = np.array([[0, 0], [3, 3], [1, 1]], "float32")
+    gradient = np.array([[0, 0], [3, 3], [1, 1]], "float32") * (clip_norm / 20**0.5 if clip_norm else 1)
     expected = plain_adamw(before, [gradient] * 3, decayed=False)
     np.testing.assert_allclose(keras.ops.convert_to_numpy(layer.embeddings.value), expected, rtol=1e-5, atol=1e-5)
     velocity = keras.ops.convert_to_numpy(model.optimizer._velocities[0].value)
