@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import invocation  # noqa: E402
+from benchmarks.peers import sst2  # noqa: E402
 from benchmarks.predict import resident_MiB  # noqa: E402
 from kmodels import records  # noqa: E402
 from kmodels.architectures import ARCHITECTURES  # noqa: E402
@@ -50,6 +51,7 @@ def main():
         "words": word_sides,
         "encoder": encoder_sides,
         "peak": peak_sides,
+        "start": start_sides,
         "tokens": token_sides,
         "memory": memory_sides,
     }
@@ -74,7 +76,7 @@ def main():
 
 def parsed():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--what", default="words,encoder,peak,tokens,memory", help="which parts")
+    parser.add_argument("--what", default="words,encoder,peak,start,tokens,memory", help="which parts")
     parser.add_argument(
         "--sides", default="", help="regular expression of the names of the encoder's sides; others are left out"
     )
@@ -136,14 +138,39 @@ def word_sides(arguments, folder):
 
 
 def peak_sides(arguments, folder):
-    """Steps of BERT base's sizes, beside what a matrix product reaches."""
-    settings = {"model": "bert_base_pool", "preset": "scratch:base", "max_train_examples": 1024, "batch_size": 32}
-    settings["num_buckets"] = 12  # few sentences would have few lengths on jax, and much padding
+    """Steps of BERT base's sizes, 32 sentences of 32 tokens each, beside what a matrix product reaches."""
+    data_dir = f"{folder}/long"
+    for split, rows in (("train", 512), ("dev", 64)):
+        write_long(arguments.data_dir, data_dir, split, rows)
+    settings = {"model": "bert_base_pool", "preset": "scratch:base", "max_length": 32, "batch_size": 32}
+    given = argparse.Namespace(**vars(arguments) | {"data_dir": data_dir})
     return {
-        f"kmodels {backend} {precision}": ours(arguments, settings | {"measure_peak": True}, backend, precision)
+        f"kmodels {backend} {precision}": ours(given, settings | {"measure_peak": True}, backend, precision)
         for backend, precisions in ENCODERS.items()
         for precision in precisions
     }
+
+
+def write_long(source, folder, split, rows):
+    """SST-2's sentences, joined until each row has at least 32 words, so that `max_length` cuts all to one length."""
+    sentences, labels = sst2.read(source, split)
+    Path(folder).mkdir(exist_ok=True)
+    with open(Path(folder) / f"{split}.tsv", "w", encoding="utf-8") as file:
+        file.write("sentence\tlabel\n")
+        words = []
+        for sentence, label in zip(sentences, labels, strict=True):
+            words += sentence.split()
+            if len(words) >= 32:
+                file.write(f"{' '.join(words)}\t{label}\n")
+                words, rows = [], rows - 1
+            if not rows:
+                return
+
+
+def start_sides(arguments, folder):
+    """BERT base's first step; what JAX compiles in the first turn, the second finds."""
+    settings = {"model": "bert_base_pool", "preset": "scratch:base", "max_train_examples": arguments.rows}
+    return {f"kmodels {backend}": ours(arguments, settings, backend, "auto", "--job=start") for backend in ENCODERS}
 
 
 def token_sides(arguments, folder):

@@ -46,7 +46,7 @@ def _shown(value, unit):
 
 def rows(found):
     """Every Row that `found`, the content of results/speed.json, has figures for."""
-    parts = {"encoder": encoder, "words": words, "peak": peak, "tokens": tokens, "memory": memory}
+    parts = {"encoder": encoder, "words": words, "peak": peak, "start": start, "tokens": tokens, "memory": memory}
     for name, part in parts.items():
         if name in found:
             yield from part(found[name]["turns"])
@@ -96,12 +96,17 @@ def peak(turns):
         bound = 0.85 if precision == "float32" and backend != "torch" else 0.6
         parts = [turn[name]["fraction_of_peak"] for turn in turns]
         yield Row(f"BERT base on {backend}, {PRECISIONS[precision]}: part of the matrix-product rate", bound, parts, "")
+
+
+def start(turns):
+    """BERT base from the process's start to its first step's end."""
     for backend in BACKENDS:
-        times = [turn[f"kmodels {backend} float32"]["first_step_seconds"] for turn in turns]
+        times = [turn[f"kmodels {backend}"]["first_step_seconds"] for turn in turns]
         what = f"BERT base on {backend}: from the process's start to its first step's end"
-        yield Row(what, 25, times[:1], "s", False)
-        if backend == "jax" and times[1:]:
-            yield Row(f"{what}, compiled before", 12, times[1:], "s", False)
+        first, later = (times[:1], times[1:]) if backend == "jax" else (times, [])
+        yield Row(what, 25, first, "s", False)
+        if later:
+            yield Row(f"{what}, compiled before", 12, later, "s", False)
 
 
 def tokens(turns):

@@ -168,7 +168,7 @@ def _set_framework_defaults(name):
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
             # Compiled programs outlive the process: the second run of the same shapes starts in seconds.
             "JAX_COMPILATION_CACHE_DIR": str(cache_dir() / "jax"),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",  # of small ones there are dozens
         },
         "tensorflow": {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "TF_CPP_MIN_LOG_LEVEL": "3"},
         "torch": {},

@@ -1,6 +1,7 @@
-"""What each job of benchmarks/speed.py is with kmodels: an epoch of training, or sentences to token ids."""
+"""What each job of benchmarks/speed.py is with kmodels: an epoch, its first step alone, or sentences to token ids."""
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -20,7 +21,7 @@ RECORDED = ("compile_seconds", "real_token_fraction", "gflops", "matrix_product_
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--job", choices=("epoch", "tokens"), default="epoch")
+    parser.add_argument("--job", choices=("epoch", "start", "tokens"), default="epoch")
     parser.add_argument("--settings", type=json.loads, required=True, help="of kmodels.train, as JSON")
     arguments = parser.parse_args()
     settings = arguments.settings
@@ -29,7 +30,8 @@ def main():
 
     if "preset" in settings:
         import keras_hub  # noqa: F401
-    print(json.dumps({"epoch": epoch, "tokens": tokens}[arguments.job](settings)))
+    jobs = {"epoch": epoch, "start": first_step, "tokens": tokens}
+    print(json.dumps(jobs[arguments.job](settings)))
 
 
 def epoch(settings):
@@ -72,6 +74,25 @@ def epoch(settings):
         "num_lengths": record.config["num_buckets"],
         "environment": record.environment,
     }
+
+
+def first_step(settings):
+    """From the process's start to the first step's end, where the run is given up."""
+    import keras
+
+    class Done(Exception):
+        pass
+
+    class FirstStep(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            float(logs["loss"])
+            self.seconds = time.time() - psutil.Process().create_time()
+            raise Done
+
+    step = FirstStep()
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Done):
+        kmodels.train(**settings, epochs=1, output_dir=f"{folder}/run", callbacks=[step])
+    return {"first_step_seconds": step.seconds}
 
 
 class TimedRows:

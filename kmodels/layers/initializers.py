@@ -3,6 +3,7 @@
 `keras.initializers` draw from the backend's own generator, so one seed gives three models. Here NumPy draws.
 """
 
+import contextlib
 import zlib
 
 import keras
@@ -18,6 +19,24 @@ def generator(seed, name):
 def dropout_seed(seed, name):
     """A seed of its own for every layer that drops: one for all would have them drop the same places."""
     return int(generator(seed, name).integers(2**31))
+
+
+@contextlib.contextmanager
+def none_drawn():
+    """A context in which Keras's own initializers give zeros: for layers whose weights are set right after.
+
+    Drawing those of BERT base takes seconds.
+    """
+    kinds = [getattr(keras.initializers, name) for name in ("RandomNormal", "RandomUniform", "TruncatedNormal")]
+    kinds.append(keras.initializers.VarianceScaling)
+    before = [kind.__call__ for kind in kinds]
+    for kind in kinds:
+        kind.__call__ = lambda self, shape, dtype=None: ops.zeros(shape, dtype or keras.config.floatx())
+    try:
+        yield
+    finally:
+        for kind, call in zip(kinds, before):
+            kind.__call__ = call
 
 
 class _Portable(keras.initializers.Initializer):
@@ -86,9 +105,13 @@ class TruncatedNormal(_Portable):
 
     def draw(self, numbers, shape):
         values = numbers.standard_normal(shape, dtype="float32")
-        while (beyond := np.abs(values) > 2).any():
-            values[beyond] = numbers.standard_normal(int(beyond.sum()), dtype="float32")
-        return values * self.stddev
+        flat = values.reshape(-1)
+        beyond = np.flatnonzero(np.abs(flat) > 2)
+        while len(beyond):
+            again = numbers.standard_normal(len(beyond), dtype="float32")
+            flat[beyond] = again
+            beyond = beyond[np.abs(again) > 2]
+        return values * np.float32(self.stddev)
 
     def get_config(self):
         return super().get_config() | {"stddev": self.stddev}

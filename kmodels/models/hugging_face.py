@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from kmodels import records
 from kmodels.errors import InputError
+from kmodels.layers.initializers import none_drawn
 from kmodels.models import encoder_sizes
 from kmodels.models.preset_files import reason_of, weight_parts
 from kmodels.models.weight_files import Stored
@@ -86,7 +87,8 @@ def read_backbone(folder, backbone_class, dropout, needs_pooler=True):
     check_variant(path, **variant)
     with _weights(folder) as (files_by_name, stored):
         stored.check_holds(*encoder_sizes.least_weights(sizes), path)
-        backbone = backbone_class(**sizes, dropout=dropout)
+        with none_drawn():
+            backbone = backbone_class(**sizes, dropout=dropout)
         set_variant(backbone, **variant)
         read = _reader(files_by_name, settings["model_type"], folder)
         _load_weights(backbone, read, folder, settings["model_type"], position_offset, needs_pooler)

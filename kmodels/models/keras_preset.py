@@ -6,6 +6,7 @@ KerasHub's own from_preset makes whatever objects the files describe. Here they 
 from kmodels import records
 from kmodels.data import tokenizers
 from kmodels.errors import InputError
+from kmodels.layers.initializers import none_drawn
 from kmodels.models import encoder_sizes, weight_files
 from kmodels.models.preset_files import read_lines, weight_parts
 
@@ -31,7 +32,8 @@ def read_backbone(folder, backbone_class, dropout):
         weights = folder / "model.weights.json"
         files = weight_parts(weights, FIRST_PART)
     weight_files.check(files).check_holds(*encoder_sizes.least_weights(sizes), path)
-    backbone = backbone_class(**sizes, dropout=dropout)
+    with none_drawn():
+        backbone = backbone_class(**sizes, dropout=dropout)
     weight_files.load(backbone, weights)
     return backbone
 

@@ -9,7 +9,7 @@ import numpy as np
 from kmodels.architectures import SCRATCH_SIZES
 from kmodels.data import tokenizer_training
 from kmodels.errors import InputError
-from kmodels.layers.initializers import TruncatedNormal
+from kmodels.layers.initializers import TruncatedNormal, none_drawn
 from kmodels.models import encoder_sizes, hugging_face, hugging_face_tokenizer, keras_preset, preset_files
 from kmodels.models.adaptation import add_lora, decay_rates, freeze, look_up_in_float32
 from kmodels.models.preset_places import BACKBONES, check, either_kind, folder_of, is_scratch
@@ -46,7 +46,7 @@ def load(config, texts):
 
 
 def restore(config, description):
-    """The encoder that `load` gave, with random weights, from its description: no preset is needed any more."""
+    """The encoder that `load` gave, its weights not set yet, from its description: no preset is needed any more."""
     backbone = from_description(description)
     _adapt(backbone, config)
     return backbone
@@ -69,7 +69,7 @@ def digest(backbone):
 
 
 def from_description(description, path="model.json"):
-    """The encoder that `describe` described, with random weights.
+    """The encoder that `describe` described, its weights not set yet: zeros, mostly.
 
     Args:
         description: what `describe` gave.
@@ -88,7 +88,8 @@ def from_description(description, path="model.json"):
     variant = {name: variant[name] for name in ("hidden_act", "layer_norm_eps") if variant.get(name) is not None}
     hugging_face.check_variant(path, **variant)
     classes = {backbone.__name__: backbone for backbone in BACKBONES.values()}
-    backbone = classes[description["class"]](**sizes, dropout=dropout)
+    with none_drawn():
+        backbone = classes[description["class"]](**sizes, dropout=dropout)
     hugging_face.set_variant(backbone, **variant)
     return backbone
 
@@ -189,14 +190,15 @@ def scratch_backbone(preset, reads, vocabulary_size, dropout, seed):
     Source: Turc et al. 2019 (sizes); Devlin et al. 2019 (initial weights).
     """
     num_layers, hidden_dim = SCRATCH_SIZES[preset.removeprefix("scratch:")]
-    backbone = BACKBONES[reads](
-        vocabulary_size=vocabulary_size,
-        num_layers=num_layers,
-        num_heads=hidden_dim // 64,
-        hidden_dim=hidden_dim,
-        intermediate_dim=4 * hidden_dim,
-        dropout=dropout,
-    )
+    with none_drawn():
+        backbone = BACKBONES[reads](
+            vocabulary_size=vocabulary_size,
+            num_layers=num_layers,
+            num_heads=hidden_dim // 64,
+            hidden_dim=hidden_dim,
+            intermediate_dim=4 * hidden_dim,
+            dropout=dropout,
+        )
     for number, variable in enumerate(backbone.weights):
         if variable.name in ("kernel", "embeddings", "position_embeddings"):
             initializer = TruncatedNormal(0.02, seed, f"backbone/{number}")

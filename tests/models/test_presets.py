@@ -816,3 +816,18 @@ def test_each_layer_learns_at_a_part_of_the_rate_of_the_one_above(presets, whole
     assert factors.pop("logits") == {1.0}
     assert [factors.pop(f"transformer_layer_{number}") for number in (1, 0)] == [{0.5}, {0.25}]
     assert factors and set.union(*factors.values()) == {0.125}
+
+
+def test_keras_draws_nothing_for_an_encoder_whose_weights_are_set_right_after(presets, monkeypatch):
+    import keras
+
+    drawn = []
+    random = keras.src.backend.random
+    draw = random.truncated_normal
+    monkeypatch.setattr(random, "truncated_normal", lambda *of, **more: drawn.append(of) or draw(*of, **more))
+    backbone = presets.scratch_backbone("scratch:tiny", "wordpiece", 300, 0.1, 7)
+    again = presets.from_description(presets.describe(backbone))
+    assert not drawn
+    assert not any(value.any() for path, value in values(again.weights).items() if path.endswith("kernel"))
+    keras.layers.Dense(3, kernel_initializer="truncated_normal").build((None, 2))
+    assert drawn  # elsewhere it does, as before
