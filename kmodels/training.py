@@ -122,7 +122,7 @@ def _run(found, dataset, checkpoint, group, callbacks, held):
     config, folder = found.config, Path(found.config.output_dir)
     keras.utils.set_random_seed(config.seed)
     framework = backends.current()
-    framework.configure(config.deterministic)
+    framework.configure(config.deterministic, config.architecture.is_encoder)
     if config.precision == "auto":
         config = replace(config, precision=framework.precision(config.architecture.is_encoder))
     keras.config.set_dtype_policy(config.precision)

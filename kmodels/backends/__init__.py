@@ -1,11 +1,13 @@
 """What differs between the frameworks: one file each, the same few functions in every one.
 
-configure(deterministic)         settings of the framework that all runs share
+configure(deterministic, trains_encoder)
+                                 settings of the framework that all runs share
 feed(batches, num_steps)         what `model.fit` reads, from a function that starts an iterator of batches
 predict_function(model)          a model as a function that starts it on a batch and waits only when asked to
 COMPILES_EACH_SHAPE              whether a batch of a new shape costs that function, or training, a compilation
 prepare(model)                   how this backend computes what Keras would do slowly; the model stays what it is
 optimizer_class(kind)            Keras's optimizer as this backend should run it
+num_streams()                    how many operations this process has side by side, each with its share of the cores
 average(averages, variables, part)
                                  moves averages towards weights, by that part of the way
 device_memory()                  [DeviceMemory, …] of the accelerators the framework measures; empty on a CPU

@@ -1,5 +1,6 @@
 """What this machine's processor can do, for the backends' choice of precision."""
 
+import os
 import platform
 from pathlib import Path
 
@@ -15,6 +16,11 @@ def multiplies_bfloat16():
             flags = set(line.partition(":")[2].split())
             break
     return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def cores():
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def name():

@@ -18,7 +18,7 @@ from kmodels.backends.jax.recurrent import lstm
 from kmodels.workers import launch, watch
 
 
-def configure(deterministic=False):
+def configure(deterministic=False, trains_encoder=False):
     """Plain float32 products where float32 is asked for, as on the other backends.
 
     Args:
@@ -187,6 +187,11 @@ def optimizer_class(kind: Any):
             return [None if each is None else each * scale for each in grads]
 
     return GradientsOnce
+
+
+def num_streams():
+    """One operation has all cores."""
+    return 1
 
 
 def average(averages, variables, part):

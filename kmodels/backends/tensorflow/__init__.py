@@ -6,7 +6,7 @@ import tensorflow as tf
 from keras.src.backend.tensorflow import random as keras_random
 
 from kmodels.backends import DeviceMemory, cpu, encoder
-from kmodels.backends.tensorflow import kernels
+from kmodels.backends.tensorflow import functions, halves, kernels
 from kmodels.backends.tensorflow.collective import all_reduce as all_reduce
 from kmodels.backends.tensorflow.collective import join as join
 from kmodels.backends.tensorflow.collective import leave as leave
@@ -23,12 +23,15 @@ _SIGNATURE = (
 )
 
 
-def configure(deterministic=False):
+def configure(deterministic=False, trains_encoder=False):
     """Plain float32 products where float32 is asked for, as on the other backends.
 
     Args:
         deterministic: use only kernels that give the same bits each time; it holds for the rest of the process.
+        trains_encoder: on two cores, compute the halves of a batch side by side (`halves`), which bilstm is slower by.
     """
+    if trains_encoder:
+        halves.split_cores()
     tf.config.experimental.enable_tensor_float_32_execution(False)
     keras_random.dropout = dropout
     if deterministic:
@@ -75,8 +78,15 @@ def predict_function(model):
 
 
 def prepare(model):
-    """Has transformer layers computed by few operations, each of which the graph has to begin in every step."""
+    """Has transformer layers be few operations, which are traced once, and halves of a batch computed side by side."""
     encoder.prepare(model, kernels)
+    functions.prepare(model)
+    halves.prepare(model)
+
+
+def num_streams():
+    """Two operations where a process computes the halves of a batch side by side; each has one core."""
+    return halves.num_streams()
 
 
 def average(averages, variables, part):

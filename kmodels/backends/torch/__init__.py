@@ -20,7 +20,7 @@ from kmodels.backends.torch.recurrent import lstm
 from kmodels.errors import RunError
 
 
-def configure(deterministic=False):
+def configure(deterministic=False, trains_encoder=False):
     """Plain float32 products where float32 is asked for, as on the other backends.
 
     Args:
@@ -135,6 +135,11 @@ def prepare(model):
     """Has transformer layers, and a step, made of few calls, each of which Python has to make in every step."""
     encoder.prepare(model, kernels)
     model.train_step = steps.Step(model)
+
+
+def num_streams():
+    """One operation has all cores."""
+    return 1
 
 
 @torch.no_grad()

@@ -1,0 +1,113 @@
+"""What kmodels.backends.tensorflow does besides what every backend does."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.backends.test_prepare import SETTINGS, TOLERANCE, made, outcome
+
+pytestmark = pytest.mark.backend
+
+
+@pytest.fixture(autouse=True)
+def _on_tensorflow(chosen_backend):
+    if chosen_backend != "tensorflow":
+        pytest.skip("the other backends have files of their own")
+
+
+@pytest.fixture
+def halved(monkeypatch):
+    from kmodels.backends.tensorflow import halves
+
+    monkeypatch.setattr(halves, "_halved", [True])
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_halves_of_a_batch_give_and_teach_what_the_batch_does(settings, halved):
+    expected, got = (outcome(made("float32", settings, prepared, dropout=0.0)) for prepared in (False, True))
+    for ours, theirs in zip(got[:2], expected[:2]):
+        np.testing.assert_allclose(ours[:-1], theirs[:-1], atol=TOLERANCE["float32"] * np.abs(theirs).max())
+    largest = max(np.linalg.norm(change) for change in expected[2].values())
+    for path, theirs in expected[2].items():
+        assert np.linalg.norm(got[2][path] - theirs) < TOLERANCE["float32"] * max(np.linalg.norm(theirs), largest), path
+
+
+def test_a_batch_of_one_sentence_has_an_empty_half(halved):
+    inputs = {"token_ids": np.array([[3, 4, 5]], "int32"), "padding_mask": np.ones((1, 3), bool)}
+    model, whole = (made("float32", SETTINGS["mean"], prepared, dropout=0.0) for prepared in (True, False))
+    model.compile(loss="mse")
+    model.train_on_batch(inputs, np.zeros((1, 3)))
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+    model.set_weights(whole.get_weights())
+    np.testing.assert_allclose(model.predict_on_batch(inputs), whole.predict_on_batch(inputs), atol=1e-5)
+
+
+def test_halves_drop_other_elements_and_a_new_step_others_again(halved):
+    ids = np.tile(np.arange(1, 8, dtype="int32"), (4, 1))
+    model = made("float32", SETTINGS["mean"], True, dropout=0.5)
+    import tensorflow as tf
+
+    call = tf.function(lambda inputs: model(inputs, training=True))
+    inputs = {"token_ids": tf.constant(ids), "padding_mask": tf.ones((4, 7), bool)}
+    rows = np.concatenate([call(inputs).numpy(), call(inputs).numpy()])
+    assert len(np.unique(rows.round(6), axis=0)) == 8
+
+
+def test_layers_of_one_kind_are_traced_once_and_drop_different_elements():
+    import keras
+    import tensorflow as tf
+
+    from kmodels import backends
+    from kmodels.backends.tensorflow import kernels
+
+    traced = []
+    model = made("float32", SETTINGS["mean"], prepared=False, dropout=0.5)
+    attention = kernels.attention
+    try:
+        kernels.attention = lambda *arguments: traced.append(1) or attention(*arguments)
+        backends.current().prepare(model)
+        call = tf.function(lambda inputs: model(inputs, training=True))
+        call({"token_ids": tf.ones((2, 5), "int32"), "padding_mask": tf.ones((2, 5), bool)})
+    finally:
+        kernels.attention = attention
+    layers = [layer for layer in model._flatten_layers() if type(layer).__name__ == "TransformerEncoder"]
+    assert len(layers) == 2 and len(traced) == 1
+    seeds = [
+        keras.ops.convert_to_numpy(variable)
+        for layer in layers
+        for variable in layer.variables
+        if "seed_generator" in variable.path
+    ]
+    assert all(seed[1] == 1 for seed in seeds if seed[1]) and sum(seed[1] for seed in seeds) == 6
+
+
+THREADS = """
+import sys, tensorflow as tf, kmodels
+from kmodels import backend, backends
+backend.choose("tensorflow")
+backends.current().configure(trains_encoder=sys.argv[1] == "encoder")
+threads = tf.config.threading
+print(threads.get_intra_op_parallelism_threads(), threads.get_inter_op_parallelism_threads())
+print(backends.current().num_streams())
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "intra", "inter", "expected"),
+    [
+        ("encoder", "2", "2", "1 2 2"),
+        ("words", "2", "2", "0 0 1"),
+        ("encoder", "2", "1", "0 0 1"),
+        ("encoder", "4", "4", "0 0 1"),
+    ],
+)
+def test_only_for_encoders_and_only_of_two_cores_each_operation_gets_one(kind, intra, inter, expected):
+    environment = os.environ | {"TF_NUM_INTRAOP_THREADS": intra, "TF_NUM_INTEROP_THREADS": inter}
+    command = [sys.executable, "-c", THREADS, kind]
+    result = subprocess.run(
+        command, env=environment | {"CUDA_VISIBLE_DEVICES": ""}, capture_output=True, text=True, check=False
+    )
+    assert result.stdout.split() == expected.split(), result.stderr
