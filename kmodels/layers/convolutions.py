@@ -65,13 +65,17 @@ class Convolutions(keras.layers.Layer):
         return ops.stack(places, axis=1)
 
     def call(self, x):
-        products = ops.matmul(x, ops.reshape(self.kernel, (x.shape[-1], -1)))  # (batch, length, places * filters)
+        products = self.products(x)
         ends = np.cumsum([len(widths) for widths in self.shifts.values()])[:-1] * self.num_filters
         pieces = ops.split(products, ends.tolist(), axis=-1) if len(ends) else [products]
         windows = self.bias
         for shift, piece in zip(self.shifts, pieces):
             windows = windows + self._shifted(piece, shift)
         return ops.relu(windows)
+
+    def products(self, x):
+        """Vectors, float, (…, dim), times all places of all kernels: (…, num_places * num_filters)."""
+        return ops.matmul(x, ops.reshape(self.kernel, (x.shape[-1], -1)))
 
     def _shifted(self, piece, shift):
         """What the words that stand so far from the middle add: (batch, length, num_widths * num_filters)."""

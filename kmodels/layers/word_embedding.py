@@ -64,11 +64,14 @@ class WordEmbedding(keras.layers.Layer):
 
     def call(self, token_ids, padding_mask, training=False):
         x = ops.take(self.embeddings, token_ids, axis=0)  # (batch, length, embedding_dim)
-        shown = padding_mask
-        if training and self.word_dropout:
-            draw = keras.random.uniform(ops.shape(token_ids), seed=self.seed_generator)  # (batch, length)
-            shown = ops.logical_and(shown, draw >= self.word_dropout)
-        return x * ops.cast(shown, x.dtype)[:, :, None]
+        return x * ops.cast(self.shown(padding_mask, training), x.dtype)[:, :, None]
+
+    def shown(self, padding_mask, training):
+        """Which tokens have their word's vector: bool, (batch, length)."""
+        if not training or not self.word_dropout:
+            return padding_mask
+        draw = keras.random.uniform(ops.shape(padding_mask), seed=self.seed_generator)  # (batch, length)
+        return ops.logical_and(padding_mask, draw >= self.word_dropout)
 
     def compute_output_shape(self, token_ids_shape, padding_mask_shape=None):
         return (*token_ids_shape, self.embedding_dim)

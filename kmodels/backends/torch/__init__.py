@@ -13,7 +13,7 @@ from keras.src.backend.torch import random as keras_random
 from torch import distributed
 
 from kmodels.backends import DeviceMemory, cpu, encoder
-from kmodels.backends.torch import graph, kernels, steps, tables
+from kmodels.backends.torch import graph, kernels, steps, tables, words
 from kmodels.backends.torch.dropout import dropout
 from kmodels.backends.torch.optimizer import optimizer_class as optimizer_class
 from kmodels.backends.torch.recurrent import lstm
@@ -132,8 +132,9 @@ def predict_function(model):
 
 
 def prepare(model):
-    """Has transformer layers, and a step, made of few calls, each of which Python has to make in every step."""
+    """Has transformer layers and a step be few calls, each of which Python makes anew, and words multiplied once."""
     encoder.prepare(model, kernels)
+    words.prepare(model)
     model.train_step = steps.Step(model)
 
 

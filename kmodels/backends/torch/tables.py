@@ -106,14 +106,25 @@ def set_rows(gradient, rows, values):
     gradient.kmodels_rows = rows, values
 
 
-def _summed(places, gradients, num_rows):
-    """(the different places, in order, the sum of each one's gradients)."""
+def distinct(places, num_rows):
+    """(the different places, in order, which of them each place is): int64, (number,) and (number of places,).
+
+    Args:
+        places: int64, (number of places,), each less than num_rows.
+        num_rows: of the table.
+    """
     is_used = torch.zeros(num_rows, dtype=torch.bool)
     is_used[places] = True
     rows = is_used.nonzero()[:, 0]
     number = torch.empty(num_rows, dtype=torch.int64)
     number[rows] = torch.arange(len(rows))
-    return rows, torch.ops.aten.embedding_dense_backward(gradients, number[places], len(rows), -1, False)
+    return rows, number[places]
+
+
+def _summed(places, gradients, num_rows):
+    """(the different places, in order, the sum of each one's gradients)."""
+    rows, numbers = distinct(places, num_rows)
+    return rows, torch.ops.aten.embedding_dense_backward(gradients, numbers, len(rows), -1, False)
 
 
 class _Lookup(torch.autograd.Function):
