@@ -12,8 +12,8 @@ from keras.src import backend as keras_backend
 from keras.src.backend.jax import random as keras_random
 from keras.src.optimizers.base_optimizer import global_norm
 
-from kmodels.backends import DeviceMemory, cpu
-from kmodels.backends.jax import random_numbers, steps, tables
+from kmodels.backends import DeviceMemory, cpu, encoder
+from kmodels.backends.jax import kernels, random_numbers, steps, tables
 from kmodels.backends.jax.recurrent import lstm
 from kmodels.workers import launch, watch
 
@@ -156,13 +156,16 @@ def _here(array):
 
 
 def prepare(model):
-    """Has several workers compute their own part of a batch each; one works by Keras's step, which XLA compiles.
+    """Has transformer layers multiply matrices as they lie on a CPU, and several workers compute their own part of a
+    batch each; one works by Keras's step, which XLA compiles.
 
     Args:
         model: keras.Model.
     """
     import keras
 
+    if jax.default_backend() == "cpu":
+        encoder.prepare(model, kernels)
     distribution = keras.distribution.distribution()
     if distribution is not None and distribution.device_mesh.devices.size > 1:
         shared = steps.Steps(model, distribution)

@@ -17,12 +17,16 @@ def attention(layer, x, first, padding_mask, training):
     heads, size = layer._num_heads, layer._key_dim
     projections = [layer._query_dense, layer._key_dense, layer._value_dense]
 
-    def by_heads(rows, *layers):
-        """[(batch, heads, tokens, size), …] of each layer."""
-        together = tf.reshape(product(rows, *layers), (batch, -1, len(layers), heads, size))
-        return tf.unstack(tf.transpose(together, (2, 0, 3, 1, 4)), len(layers))
+    def by_heads(rows, layer):
+        """(batch, heads, tokens, size)."""
+        return tf.transpose(tf.reshape(product(rows, layer), (batch, -1, heads, size)), (0, 2, 1, 3))
 
-    (query,), (key, value) = by_heads(first, projections[0]), by_heads(tf.reshape(x, (-1, dim)), *projections[1:])
+    every = tf.reshape(x, (-1, dim))
+    query, key, value = (
+        by_heads(first, projections[0]),
+        by_heads(every, projections[1]),
+        by_heads(every, projections[2]),
+    )
     scores = tf.matmul(query, key, transpose_b=True) * layer._inverse_sqrt_key_dim
     weights = tf.nn.softmax(scores + _hidden(padding_mask, x.dtype))
     mixed = tf.matmul(dropped(weights, layer._dropout_layer, training), value)

@@ -22,9 +22,10 @@ def prepare(model):
         model: keras.Model.
     """
     for layer in model._flatten_layers():
-        if type(layer) is WordEmbedding:
+        kind = type(layer)
+        if kind is WordEmbedding:
             layer.call = functools.partial(_vectors, layer, layer.call)
-        elif type(layer) is Convolutions:
+        elif kind is Convolutions:
             layer.products = functools.partial(_products, layer.products)
 
 
