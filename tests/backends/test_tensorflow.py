@@ -84,6 +84,40 @@ def test_layers_of_one_kind_are_traced_once_and_drop_different_elements():
     assert all(seed[1] == 1 for seed in seeds if seed[1]) and sum(seed[1] for seed in seeds) == 6
 
 
+def test_a_model_that_looks_at_a_batch_or_is_someone_elses_is_not_halved(halved):
+    import keras
+
+    from kmodels.backends.tensorflow import halves
+
+    class Own(keras.layers.Layer):
+        def call(self, x):
+            return x - keras.ops.mean(x, axis=0)
+
+    def halved_with(layer):
+        inputs = keras.Input((3,))
+        model = keras.Model(inputs, layer(inputs))
+        own = model.call
+        halves.prepare(model)
+        return model.call != own
+
+    assert halved_with(keras.layers.Dense(2))
+    assert not halved_with(keras.layers.BatchNormalization())
+    assert not halved_with(keras.layers.Dense(2, activity_regularizer="l2"))
+    assert not halved_with(keras.layers.Lambda(lambda x: x - x[0]))
+    assert not halved_with(lambda x: x - keras.ops.mean(x, axis=0))
+    assert not halved_with(Own())
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_each_of_the_encoders_is_halved(settings, halved):
+    model = made("float32", settings, prepared=False)
+    own = model.call
+    from kmodels import backends
+
+    backends.current().prepare(model)
+    assert model.call != own
+
+
 THREADS = """
 import sys, tensorflow as tf, kmodels
 from kmodels import backend, backends

@@ -8,11 +8,14 @@ import contextlib
 import functools
 import os
 
+import keras
 import tensorflow as tf
 
 from kmodels.backends import cpu
+from kmodels.backends.plain import is_plain
 
 _VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+_OPERATIONS = ("Cast", "GetItem", "ZerosLike")  # of KerasHub's encoders, beside layers
 _halved: list[bool] = []  # holds something once each operation of this process has one core
 
 
@@ -39,11 +42,21 @@ def num_streams():
 def prepare(model):
     """Has a model compute the halves of a batch apart, if the cores of this process were split.
 
+    A model stays as it is that may add to the loss or look at a batch as a whole.
+
     Args:
         model: keras.Model from {"token_ids", "padding_mask"} to logits.
     """
-    if _halved:
+    if _halved and is_plain(model) and not _may_look_at_batch(model):
         model.call = functools.partial(_call, model.call)
+
+
+def _may_look_at_batch(model):
+    layers = list(model._flatten_layers())  # the model is one of them
+    operations = [each for layer in layers if isinstance(layer, keras.Model) for each in layer.operations]
+    return any(isinstance(layer, (keras.layers.BatchNormalization, keras.layers.Lambda)) for layer in layers) or any(
+        type(each).__name__ not in _OPERATIONS for each in operations if not isinstance(each, keras.layers.Layer)
+    )
 
 
 def _call(keras_call, inputs, training=None, mask=None):

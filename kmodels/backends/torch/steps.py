@@ -8,15 +8,13 @@ figures that a run has (`kmodels.loop.compile_model`). Weights, moments, seeds a
 from typing import Any
 
 import torch
-from keras.src.models.functional import Functional
 from torch.nn import functional
 
+from kmodels.backends.plain import is_plain
 from kmodels.backends.torch import graph, tables
 from kmodels.callbacks.finite import FirstNonFiniteStep
 from kmodels.losses import Accuracy, CrossEntropy, SmoothedCrossEntropy
 
-# Whose layers add no losses of their own; one that someone else wrote may.
-_PACKAGES = ("keras", "keras_hub", "kmodels")
 FIGURES = [CrossEntropy, Accuracy, FirstNonFiniteStep]
 
 
@@ -64,7 +62,7 @@ class Step:
         self._optimizer = model.optimizer
         figures = model._compile_metrics.metrics if model._compile_metrics else []
         kinds = [type(figure) for figure in figures]
-        self._is_ours = _is_plain(model) and type(model.loss) is SmoothedCrossEntropy and kinds == FIGURES
+        self._is_ours = is_plain(model) and type(model.loss) is SmoothedCrossEntropy and kinds == FIGURES
         if not self._is_ours:
             return
         self._computed = graph.function_of(model)
@@ -102,16 +100,6 @@ class Step:
         torch.where(begins, steps, first, out=first)
         names = [mean.name for mean in self._means]
         return dict(zip(names, values)) | {self._finite.name: first - 1}
-
-
-def _is_plain(model):
-    """True for a model that overrides nothing of Keras's training and can add nothing to the loss."""
-    return (
-        type(model) is Functional
-        and all(type(layer).__module__.partition(".")[0] in _PACKAGES for layer in model._flatten_layers())
-        and not any(getattr(layer, "activity_regularizer", None) for layer in model._flatten_layers())
-        and not any(getattr(variable, "regularizer", None) for variable in model.trainable_weights)
-    )
 
 
 def _moved(part, device):
