@@ -49,5 +49,5 @@ def _products(keras_products, x):
 
 
 def _spread(rows, places):
-    """Each place's row, (…, dim); the last row stays 0 whatever its gradient."""
+    """Each place's row, (…, dim); the last one is 0 and needs no gradient."""
     return functional.embedding(places, rows, padding_idx=len(rows) - 1)
