@@ -16,6 +16,7 @@ have. Weights, seeds and results stay KerasHub's: what differs is rounding.
 
 import functools
 
+import keras
 from keras.src.backend.common.variables import AutocastScope
 
 from kmodels.layers.first_token import FirstTokenOfLayer
@@ -95,3 +96,15 @@ def _computed(layer, kernels, x, padding_mask, training, num_tokens=None):
         z = kernels.product(z, layer._feedforward_output_dense)
         z = kernels.dropped(z, layer._feedforward_dropout, training)
         return kernels.sentences(kernels.normalised(z + y, layer._feedforward_layer_norm), x)
+
+
+def dropped(x, layer, training):
+    """The kernel of that name by Keras's own function, which a backend may have replaced."""
+    if not training or not layer.rate:
+        return x
+    return keras.random.dropout(x, layer.rate, seed=layer.seed_generator)
+
+
+def value_of(weight):
+    """A weight as the framework has it; one with low-rank updates is that already."""
+    return weight.value if isinstance(weight, keras.Variable) else weight

@@ -5,8 +5,9 @@ it first makes transposed copies of what goes in, of the gradients and of the we
 """
 
 import jax
-import keras
 from jax import numpy as jnp
+
+from kmodels.backends.encoder import dropped, value_of
 
 
 def rows(x, num_tokens):
@@ -41,7 +42,7 @@ def _hidden(padding_mask, dtype):
 
 
 def product(x, layer):
-    kernel, bias = (_value(weight).astype(x.dtype) for weight in (layer.kernel, layer.bias))
+    kernel, bias = (value_of(weight).astype(x.dtype) for weight in (layer.kernel, layer.bias))
     return jnp.matmul(x, kernel.reshape(x.shape[-1], -1)) + bias.reshape(-1)
 
 
@@ -53,15 +54,4 @@ def normalised(x, layer):
     centred = x.astype(jnp.float32)
     centred -= centred.mean(-1, keepdims=True)
     inverse = jax.lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + layer.epsilon)
-    return (centred * inverse * _value(layer.gamma) + _value(layer.beta)).astype(x.dtype)
-
-
-def dropped(x, layer, training):
-    if not training or not layer.rate:
-        return x
-    return keras.random.dropout(x, layer.rate, seed=layer.seed_generator)
-
-
-def _value(weight):
-    """The array of a weight; one with low-rank updates is an array already."""
-    return weight.value if isinstance(weight, keras.Variable) else weight
+    return (centred * inverse * value_of(layer.gamma) + value_of(layer.beta)).astype(x.dtype)

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from kmodels.backends.encoder import dropped, value_of
+
 
 def rows(x, num_tokens):
     return tf.reshape(x[:, :num_tokens], (-1, x.shape[-1]))
@@ -41,8 +43,8 @@ def _hidden(padding_mask, dtype):
 
 def product(x, *layers):
     """As `kmodels.backends.encoder` says; of several layers, their kernels side by side."""
-    kernels = [tf.reshape(tf.cast(_value(layer.kernel), x.dtype), (x.shape[-1], -1)) for layer in layers]
-    biases = [tf.reshape(tf.cast(_value(layer.bias), x.dtype), (-1,)) for layer in layers]
+    kernels = [tf.reshape(tf.cast(value_of(layer.kernel), x.dtype), (x.shape[-1], -1)) for layer in layers]
+    biases = [tf.reshape(tf.cast(value_of(layer.bias), x.dtype), (-1,)) for layer in layers]
     kernel = kernels[0] if len(kernels) == 1 else tf.concat(kernels, 1)
     bias = biases[0] if len(biases) == 1 else tf.concat(biases, 0)
     return tf.nn.bias_add(tf.matmul(x, kernel), bias)
@@ -67,7 +69,8 @@ def _gelu(x):
 
 
 def normalised(x, layer):
-    return _normalised(x, tf.convert_to_tensor(_value(layer.gamma)), tf.convert_to_tensor(_value(layer.beta)), layer)
+    gamma, beta = (tf.convert_to_tensor(value_of(weight)) for weight in (layer.gamma, layer.beta))
+    return _normalised(x, gamma, beta, layer)
 
 
 def _normalised(x, gamma, beta, layer):
@@ -96,14 +99,3 @@ def _normalised(x, gamma, beta, layer):
 
 def _mean(x):
     return tf.reduce_mean(x, -1, keepdims=True)
-
-
-def dropped(x, layer, training):
-    if not training or not layer.rate:
-        return x
-    return keras.random.dropout(x, layer.rate, seed=layer.seed_generator)
-
-
-def _value(weight):
-    """The tensor of a weight; one with low-rank updates is a tensor already."""
-    return weight.value if isinstance(weight, keras.Variable) else weight
