@@ -30,11 +30,17 @@ def prepare(model, kernels):
     Args:
         model: keras.Model.
         kernels: a module with the functions above.
+
+    Returns:
+        Those layers, whose `call` takes (inputs, padding_mask, training).
     """
+    prepared = []
     for layer in model._flatten_layers():
         call = _call_of(layer, kernels)
         if call is not None:
             layer.call = call
+            prepared.append(layer)
+    return prepared
 
 
 def _call_of(layer, kernels):

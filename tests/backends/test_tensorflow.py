@@ -35,7 +35,7 @@ def test_halves_of_a_batch_give_and_teach_what_the_batch_does(settings, halved):
         assert np.linalg.norm(got[2][path] - theirs) < TOLERANCE["float32"] * max(np.linalg.norm(theirs), largest), path
 
 
-def test_a_batch_of_one_sentence_has_an_empty_half(halved):
+def test_a_batch_of_one_sentence_has_no_halves(halved):
     inputs = {"token_ids": np.array([[3, 4, 5]], "int32"), "padding_mask": np.ones((1, 3), bool)}
     model, whole = (made("float32", SETTINGS["mean"], prepared, dropout=0.0) for prepared in (True, False))
     model.compile(loss="mse")
@@ -82,6 +82,21 @@ def test_layers_of_one_kind_are_traced_once_and_drop_different_elements():
         if "seed_generator" in variable.path
     ]
     assert all(seed[1] == 1 for seed in seeds if seed[1]) and sum(seed[1] for seed in seeds) == 6
+
+
+def test_a_layer_that_only_has_the_name_stays_as_it_is():
+    import keras
+
+    from kmodels import backends
+
+    class TransformerEncoder(keras.layers.Layer):
+        def call(self, x):
+            return 2 * x
+
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, TransformerEncoder()(inputs))
+    backends.current().prepare(model)
+    np.testing.assert_array_equal(model.predict(np.ones((2, 3)), verbose=0), 2)
 
 
 def test_a_model_that_looks_at_a_batch_or_is_someone_elses_is_not_halved(halved):

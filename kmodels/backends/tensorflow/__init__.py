@@ -79,8 +79,7 @@ def predict_function(model):
 
 def prepare(model):
     """Has transformer layers be few operations, which are traced once, and halves of a batch computed side by side."""
-    encoder.prepare(model, kernels)
-    functions.prepare(model)
+    functions.prepare(encoder.prepare(model, kernels))
     halves.prepare(model)
 
 

@@ -12,20 +12,17 @@ import keras
 import tensorflow as tf
 from keras.src.backend.common.variables import AutocastScope
 
-from kmodels.layers.first_token import FirstTokenOfLayer
 
-
-def prepare(model):
-    """Has the transformer layers of a model call one function, where they do the same.
+def prepare(layers):
+    """Has transformer layers call one function, where they do the same.
 
     Args:
-        model: keras.Model.
+        layers: those of a model, as `kmodels.backends.encoder.prepare` gives them.
     """
     functions: dict[tuple, Any] = {}
-    for layer in model._flatten_layers():
-        if type(layer).__name__ == "TransformerEncoder" or isinstance(layer, FirstTokenOfLayer):
-            function = functions.setdefault(_kind(layer), _function(layer))
-            layer.call = functools.partial(_call, layer, function, layer.call)
+    for layer in layers:
+        function = functions.setdefault(_kind(layer), _function(layer))
+        layer.call = functools.partial(_call, layer, function, layer.call)
 
 
 def _kind(layer):

@@ -17,18 +17,14 @@ def sentences(rows, x):
 def attention(layer, x, first, padding_mask, training):
     batch, dim = tf.shape(x)[0], x.shape[-1]
     heads, size = layer._num_heads, layer._key_dim
-    projections = [layer._query_dense, layer._key_dense, layer._value_dense]
 
     def by_heads(rows, layer):
         """(batch, heads, tokens, size)."""
         return tf.transpose(tf.reshape(product(rows, layer), (batch, -1, heads, size)), (0, 2, 1, 3))
 
     every = tf.reshape(x, (-1, dim))
-    query, key, value = (
-        by_heads(first, projections[0]),
-        by_heads(every, projections[1]),
-        by_heads(every, projections[2]),
-    )
+    query = by_heads(first, layer._query_dense)
+    key, value = by_heads(every, layer._key_dense), by_heads(every, layer._value_dense)
     scores = tf.matmul(query, key, transpose_b=True) * layer._inverse_sqrt_key_dim
     weights = tf.nn.softmax(scores + _hidden(padding_mask, x.dtype))
     mixed = tf.matmul(dropped(weights, layer._dropout_layer, training), value)
@@ -41,13 +37,9 @@ def _hidden(padding_mask, dtype):
     return tf.cast(tf.equal(tf.cast(padding_mask, tf.int32), 0), dtype)[:, None, None] * number
 
 
-def product(x, *layers):
-    """As `kmodels.backends.encoder` says; of several layers, their kernels side by side."""
-    kernels = [tf.reshape(tf.cast(value_of(layer.kernel), x.dtype), (x.shape[-1], -1)) for layer in layers]
-    biases = [tf.reshape(tf.cast(value_of(layer.bias), x.dtype), (-1,)) for layer in layers]
-    kernel = kernels[0] if len(kernels) == 1 else tf.concat(kernels, 1)
-    bias = biases[0] if len(biases) == 1 else tf.concat(biases, 0)
-    return tf.nn.bias_add(tf.matmul(x, kernel), bias)
+def product(x, layer):
+    kernel, bias = (tf.cast(value_of(weight), x.dtype) for weight in (layer.kernel, layer.bias))
+    return tf.nn.bias_add(tf.matmul(x, tf.reshape(kernel, (x.shape[-1], -1))), tf.reshape(bias, (-1,)))
 
 
 def activated(x, activation):
