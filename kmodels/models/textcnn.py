@@ -2,8 +2,7 @@
 
 import keras
 
-from kmodels.layers.convolutions import Convolutions
-from kmodels.layers.pooling import MaskedPooling
+from kmodels.layers.convolutions import ConvolutionMaxima
 from kmodels.layers.word_embedding import WordEmbedding
 from kmodels.models.inputs import dropout_layer, logits_layer, token_inputs
 
@@ -56,7 +55,7 @@ def textcnn(
     )
     x = embedding(inputs["token_ids"], padding_mask)  # (batch, length, embedding_dim)
     # Only windows centred on a word count, and beyond the sentence all is zero: so padding changes nothing.
-    x = Convolutions(num_filters, kernel_sizes, seed, name="convolutions")(x)  # (batch, length, widths * num_filters)
-    x = MaskedPooling("max", name="max")(x, padding_mask)  # (batch, widths * num_filters)
+    convolutions = ConvolutionMaxima(num_filters, kernel_sizes, seed, name="convolutions")
+    x = convolutions(x, padding_mask)  # (batch, num_widths * num_filters)
     x = dropout_layer(dropout, seed, "dropout")(x)
     return keras.Model(inputs, logits_layer(num_classes, seed)(x), name="textcnn")

@@ -1,4 +1,4 @@
-"""On PyTorch, convolutions multiply each word of a batch once, and give and learn what they would have."""
+"""On PyTorch, convolutions over words are fewer operations, and give and learn what they would have."""
 
 import numpy as np
 import pytest
@@ -12,11 +12,11 @@ def torch_only(chosen_backend):
         pytest.skip("PyTorch's products")
 
 
-IDS = np.array([[3, 7, 3, 3], [7, 2, 0, 0], [0, 0, 0, 0]], "int32")
+IDS = np.array([[3, 7, 3, 3, 9, 5, 4], [7, 2, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0]], "int32")
 INPUTS = {"token_ids": IDS, "padding_mask": IDS > 0}
 
 
-def made(prepared, precision="float32", word_dropout=0.0):
+def made(prepared, precision="float32", word_dropout=0.0, kernel_sizes=(2, 3, 4, 5)):
     import keras
 
     import kmodels
@@ -26,7 +26,13 @@ def made(prepared, precision="float32", word_dropout=0.0):
     keras.config.set_dtype_policy(precision)
     try:
         model = kmodels.build(
-            "textcnn", vocabulary_size=1500, num_classes=3, dropout=0.0, word_dropout=word_dropout, seed=1
+            "textcnn",
+            vocabulary_size=1500,
+            num_classes=3,
+            kernel_sizes=kernel_sizes,
+            dropout=0.0,
+            word_dropout=word_dropout,
+            seed=1,
         )
     finally:
         keras.config.set_dtype_policy("float32")
@@ -55,6 +61,13 @@ def test_the_same_is_given_and_learned(precision, tolerance, word_dropout):
         np.testing.assert_allclose(ours, theirs, atol=tolerance * max(1.0, np.abs(theirs).max()))
 
 
+@pytest.mark.parametrize("kernel_sizes", [(1,), (2, 7), (6, 9)], ids=str)
+def test_so_it_is_with_other_widths(kernel_sizes):
+    expected, got = (outcome(made(prepared, kernel_sizes=kernel_sizes)) for prepared in (False, True))
+    for ours, theirs in zip(got, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5 * max(1.0, np.abs(theirs).max()))
+
+
 def test_a_word_is_multiplied_once_and_padding_stays_zero():
     import torch
 
@@ -62,14 +75,14 @@ def test_a_word_is_multiplied_once_and_padding_stays_zero():
 
     model, multiplied = made(prepared=True), []
     convolutions = model.get_layer("convolutions")
-    products = convolutions.products.args[0]
+    products = convolutions.products
 
     def noted(rows):
         multiplied.append(rows)
         return products(rows)
 
-    convolutions.products = type(convolutions.products)(convolutions.products.func, noted)
+    convolutions.products = noted
     graph.function_of(model)({name: torch.from_numpy(value) for name, value in INPUTS.items()}, True)
     (rows,) = multiplied
-    assert len(rows) == len({0, 2, 3, 7}) + 1
+    assert len(rows) == len({0, 2, 3, 4, 5, 7, 9}) + 1
     assert not rows[-1].any()

@@ -1,4 +1,4 @@
-"""Convolutions by one matrix product are Keras's."""
+"""Convolutions by one matrix product, and their maxima, are Keras's."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ import pytest
 pytestmark = pytest.mark.backend
 
 
-def by_keras(layer, x):
-    """What Conv1D layers with the same kernels give."""
+def by_keras(layer, x, padding_mask):
+    """What Conv1D layers with the same kernels give, and then the maximum over the real tokens."""
     import keras
 
     from kmodels.layers.initializers import GlorotUniform
@@ -22,7 +22,7 @@ def by_keras(layer, x):
         conv.build(x.shape)
         conv.bias.assign(its_bias)
         given.append(keras.ops.convert_to_numpy(conv(x)))
-    return np.concatenate(given, axis=-1)
+    return (np.concatenate(given, axis=-1) * padding_mask[:, :, None]).max(axis=1)  # after ReLU none is less than 0
 
 
 @pytest.mark.parametrize("kernel_sizes", [(2, 3, 4, 5), (1,), (2,), (7, 3), (6, 1, 2)])
@@ -30,28 +30,29 @@ def by_keras(layer, x):
 def test_they_are_kerass(kernel_sizes, length):
     import keras
 
-    from kmodels.layers.convolutions import Convolutions
+    from kmodels.layers.convolutions import ConvolutionMaxima
 
     numbers = np.random.default_rng(0)
-    x = numbers.standard_normal((3, length, 8)).astype("float32")
-    layer = Convolutions(4, kernel_sizes, seed=3)
+    padding_mask = np.arange(length) < np.array([[length], [(length + 1) // 2], [0]])
+    x = numbers.standard_normal((3, length, 8)).astype("float32") * padding_mask[:, :, None]
+    layer = ConvolutionMaxima(4, kernel_sizes, seed=3)
     layer.build(x.shape)
     layer.bias.assign(numbers.standard_normal(layer.bias.shape))
-    found = layer(x)
+    found = layer(x, padding_mask)
     assert tuple(found.shape) == layer.compute_output_shape(x.shape)
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(found), by_keras(layer, x), atol=1e-5)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(found), by_keras(layer, x, padding_mask), atol=1e-5)
 
 
 def test_a_width_given_twice_is_refused():
-    from kmodels.layers.convolutions import Convolutions
+    from kmodels.layers.convolutions import ConvolutionMaxima
 
     with pytest.raises(ValueError, match="differ"):
-        Convolutions(4, (3, 3))
+        ConvolutionMaxima(4, (3, 3))
 
 
 def test_its_settings_make_it_again():
-    from kmodels.layers.convolutions import Convolutions
+    from kmodels.layers.convolutions import ConvolutionMaxima
 
-    layer = Convolutions(4, (3, 2), seed=5, name="convolutions")
-    again = Convolutions.from_config(layer.get_config())
+    layer = ConvolutionMaxima(4, (3, 2), seed=5, name="convolutions")
+    again = ConvolutionMaxima.from_config(layer.get_config())
     assert (again.num_filters, again.kernel_sizes, again.seed) == (4, [2, 3], 5)

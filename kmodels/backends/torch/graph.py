@@ -17,7 +17,7 @@ _PLAIN = {
     "keras_hub": ("PositionEmbedding", "ReversibleEmbedding", "TransformerEncoder"),
     "kmodels": (
         "BidirectionalLSTM",
-        "Convolutions",
+        "ConvolutionMaxima",
         "FirstTokenOfLayer",
         "HiddenTokens",
         "MaskedPooling",

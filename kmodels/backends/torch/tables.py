@@ -6,6 +6,7 @@ for all steps, in which only rows are written, and those of the step before are 
 """
 
 import contextlib
+import functools
 
 import torch
 from keras import Variable
@@ -22,9 +23,24 @@ def take(x, indices, axis=None):
     gradient = getattr(x, "gradient_by_rows", None) if isinstance(x, Variable) else None
     if gradient is None or axis != 0:
         return _keras_take(x, indices, axis)
-    vectors = _Lookup.apply(x._value, indices.long(), gradient)
+    return _looked_up(x, indices.long(), gradient, False)
+
+
+def take_different(table, rows):
+    """The same of rows that are all different and in order.
+
+    Args:
+        table: keras.Variable, (number of rows, dim).
+        rows: int64, (number,).
+    """
+    gradient = getattr(table, "gradient_by_rows", None)
+    return _keras_take(table, rows, 0) if gradient is None else _looked_up(table, rows, gradient, True)
+
+
+def _looked_up(table, places, gradient, are_different):
+    vectors = _Lookup.apply(table._value, places, gradient, are_different)
     scope = get_autocast_scope()
-    return scope.maybe_cast(vectors) if scope and x._autocast else vectors
+    return scope.maybe_cast(vectors) if scope and table._autocast else vectors
 
 
 def tables_of(variables):
@@ -68,15 +84,18 @@ class GradientByRows:
         self._kept = None
         self._version = None
 
-    def add(self, places, gradient):
+    def add(self, places, gradient, are_different):
         """Adds the gradients of vectors to the rows that they are from.
 
         Args:
             places: int64, (…).
             gradient: float, (…, dim).
+            are_different: they are different rows, in order.
         """
         table = self.variable._value
-        rows, values = _summed(places.reshape(-1), gradient.reshape(-1, table.shape[1]).to(table.dtype), len(table))
+        rows, values = places.reshape(-1), gradient.reshape(-1, table.shape[1]).to(table.dtype)
+        if not are_different:
+            rows, values = _summed(rows, values, len(table))
         if table.grad is not None:  # looked up twice
             table.grad = table.grad.index_add(0, rows, values)
             return
@@ -131,13 +150,13 @@ class _Lookup(torch.autograd.Function):
     """Rows of a table."""
 
     @staticmethod
-    def forward(ctx, table, places, gradient):
+    def forward(ctx, table, places, gradient, are_different):
         ctx.save_for_backward(places)
-        ctx.gradient = gradient
+        ctx.add = functools.partial(gradient.add, are_different=are_different)
         return functional.embedding(places, table)
 
     @staticmethod
     def backward(ctx, gradient):
         (places,) = ctx.saved_tensors
-        ctx.gradient.add(places, gradient)
-        return None, None, None
+        ctx.add(places, gradient)
+        return None, None, None, None

@@ -1,7 +1,8 @@
-"""What convolutions multiply a word's vector with, multiplied once however often a batch has the word.
+"""TextCNN's convolutions on a CPU with fewer operations, forward and backward.
 
-Of the tokens in 64 of SST-2's sentences 56 % are different words: so many rows have the three large products of a
-step, forward and backward.
+What they multiply a word's vector with is multiplied once however often a batch has the word: of the tokens in 64 of
+SST-2's sentences 56 % are different words. And a maximum over time has a gradient in one of its windows only: it goes
+straight to the products that this window is the sum of.
 """
 
 import functools
@@ -11,12 +12,12 @@ from keras import ops
 from torch.nn import functional
 
 from kmodels.backends.torch import tables
-from kmodels.layers.convolutions import Convolutions
+from kmodels.layers.convolutions import ConvolutionMaxima
 from kmodels.layers.word_embedding import WordEmbedding
 
 
 def prepare(model):
-    """Has a model's convolutions over words, on a CPU, multiply different words only.
+    """Has a model's convolutions over words, on a CPU, be computed so.
 
     Args:
         model: keras.Model.
@@ -25,8 +26,8 @@ def prepare(model):
         kind = type(layer)
         if kind is WordEmbedding:
             layer.call = functools.partial(_vectors, layer, layer.call)
-        elif kind is Convolutions:
-            layer.products = functools.partial(_products, layer.products)
+        elif kind is ConvolutionMaxima:
+            layer.call = functools.partial(_maxima, layer, layer.call, _Windows(layer))
 
 
 def _vectors(layer, keras_call, token_ids, padding_mask, training=False):
@@ -34,20 +35,85 @@ def _vectors(layer, keras_call, token_ids, padding_mask, training=False):
     if token_ids.device.type != "cpu":
         return keras_call(token_ids, padding_mask, training=training)
     words, numbers = tables.distinct(token_ids.reshape(-1).long(), layer.vocabulary_size)
-    rows = functional.pad(ops.take(layer.embeddings, words, axis=0), (0, 0, 0, 1))
+    rows = functional.pad(tables.take_different(layer.embeddings, words), (0, 0, 0, 1))
     shown = layer.shown(padding_mask, training)
     places = numbers.reshape(token_ids.shape).masked_fill(torch.logical_not(shown), len(words))
-    vectors = _spread(rows, places)
+    vectors = functional.embedding(places, rows, padding_idx=len(words))  # the last row is 0 and needs no gradient
     vectors.kmodels_rows_at = rows, places
     return vectors
 
 
-def _products(keras_products, x):
-    """Convolutions.products."""
+def _maxima(layer, keras_call, windows, x, padding_mask):
+    """ConvolutionMaxima.call."""
     rows, places = getattr(x, "kmodels_rows_at", (None, None))
-    return keras_products(x) if rows is None else _spread(keras_products(rows), places)
+    if rows is None:
+        return keras_call(x, padding_mask)
+    maxima = _Maxima.apply(layer.products(rows), places, padding_mask, windows)
+    return functional.relu(maxima + ops.convert_to_tensor(layer.bias))
 
 
-def _spread(rows, places):
-    """Each place's row, (…, dim); the last one is 0 and needs no gradient."""
-    return functional.embedding(places, rows, padding_idx=len(rows) - 1)
+class _Windows:
+    """Of what the windows of a layer's filters are the sum.
+
+    Args:
+        layer: ConvolutionMaxima.
+
+    Attributes:
+        pieces: [(how far a word stands from the middle, the first output that it is in, the columns of its products)].
+        before, after: how far words of a window stand from its middle at most.
+        start_of: int64, (num_columns,); how far after a window's start, as the widest has it, a column's word stands.
+    """
+
+    def __init__(self, layer):
+        num_outputs, end = layer.bias.shape[0], 0
+        self.before, self.after = -min(layer.shifts), max(layer.shifts)
+        self.pieces, starts = [], []
+        for shift, widths in layer.shifts.items():
+            size = len(widths) * layer.num_filters
+            self.pieces.append((shift, num_outputs - size, slice(end, end + size)))
+            starts += [shift + self.before] * size
+            end += size
+        self.start_of = torch.tensor(starts)
+
+    def of_columns(self, of_outputs):
+        """What each column's output has: (batch, num_outputs) → (batch, num_columns)."""
+        return torch.cat([of_outputs[:, first:] for _, first, _ in self.pieces], dim=1)
+
+
+class _Maxima(torch.autograd.Function):
+    """Each filter's largest window over the real tokens, (batch, num_outputs), -inf where there are none."""
+
+    @staticmethod
+    def forward(ctx, products, places, padding_mask, windows):
+        """
+        Args:
+            products: float, (number of rows, num_places * num_filters); the last row is that of a word not shown.
+            places: int64, (batch, length): the row of each token.
+            padding_mask: bool, (batch, length).
+            windows: _Windows.
+        """
+        found = products.index_select(0, places.reshape(-1)).view(*places.shape, -1)
+        sums = found[:, :, next(columns for shift, _, columns in windows.pieces if shift == 0)]
+        for shift, first, columns in windows.pieces:
+            if shift > 0:
+                sums[:, :-shift, first:] += found[:, shift:, columns]
+            elif shift < 0:
+                sums[:, -shift:, first:] += found[:, :shift, columns]
+        if not padding_mask.all():
+            sums.masked_fill_(torch.logical_not(padding_mask)[:, :, None], -torch.inf)
+        maxima, at = sums.max(dim=1)
+        ctx.save_for_backward(places, at)
+        ctx.windows, ctx.shape = windows, products.shape
+        return maxima
+
+    @staticmethod
+    def backward(ctx, gradient):
+        places, at = ctx.saved_tensors
+        windows, (num_rows, num_columns) = ctx.windows, ctx.shape
+        # Beyond a sentence stands what a hidden word has, a row of zeros without a gradient.
+        beside = functional.pad(places, (windows.before, windows.after), value=num_rows - 1)
+        rows = beside.gather(1, windows.of_columns(at) + windows.start_of)
+        flat = rows * num_columns + torch.arange(num_columns)
+        found = gradient.new_zeros(num_rows * num_columns)
+        found.index_add_(0, flat.view(-1), windows.of_columns(gradient).view(-1))
+        return found.view(num_rows, num_columns), None, None, None
