@@ -150,6 +150,19 @@ def test_the_cache_folder_follows_the_environment(monkeypatch):
     assert backend.cache_dir().as_posix() == "/b/kmodels"
 
 
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="TensorFlow has it by default on other processors")
+@pytest.mark.parametrize(("users", "expected"), [({}, "True"), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, "False")], ids=str)
+def test_tensorflow_has_onednn_on_any_processor_unless_the_user_says_otherwise(users, expected):
+    code = """
+from kmodels import backend
+backend.choose("tensorflow")
+from tensorflow.python.util import _pywrap_util_port
+print(_pywrap_util_port.IsMklEnabled())
+"""
+    done = python(code, **users)
+    assert done.stdout.strip() == expected, done.stderr
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
 @pytest.mark.parametrize(("environment", "is_kept"), [({}, True), ({"MALLOC_ARENA_MAX": "8"}, False)])
 def test_memory_that_a_step_frees_is_there_for_the_next_one(environment, is_kept):

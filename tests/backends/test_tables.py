@@ -59,6 +59,23 @@ def test_it_is_the_whole_gradient_bit_for_bit_in_every_step(table, shape):
         assert rows_of(gradient._kept)[0].tolist() == sorted(set(places.view(-1).tolist()))
 
 
+def test_different_rows_are_not_added_up_first(table):
+    import torch
+
+    from kmodels.backends.torch.tables import GradientByRows, take_different
+
+    rows, factor = torch.tensor([3, 8, 1999]), torch.randn(3, 5)
+    gradient = GradientByRows(table)
+
+    def loss():
+        return (take_different(table, rows) * factor).sum()
+
+    for _ in range(2):
+        got, expected = gradient_of(table, loss, [gradient]).clone(), gradient_of(table, loss)
+        assert torch.equal(got, expected)
+    assert gradient._kept.kmodels_rows[0].tolist() == rows.tolist()
+
+
 def test_what_is_looked_up_twice_is_added(table):
     import torch
     from keras import ops

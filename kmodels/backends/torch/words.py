@@ -39,7 +39,7 @@ def _vectors(layer, keras_call, token_ids, padding_mask, training=False):
     shown = layer.shown(padding_mask, training)
     places = numbers.reshape(token_ids.shape).masked_fill(torch.logical_not(shown), len(words))
     vectors = functional.embedding(places, rows, padding_idx=len(words))  # the last row is 0 and needs no gradient
-    vectors.kmodels_rows_at = rows, places
+    vectors.kmodels_rows_at = rows, places  # type: ignore[attr-defined]
     return vectors
 
 
