@@ -78,3 +78,22 @@ def test_a_table_of_vectors_is_one_that_is_trained_and_only_looked_up(change):
         layer.enable_lora(2)
     found = tables.tables_of(model)
     assert [table.path for table in found] == ([layer.embeddings.path] if change == "nothing" else [])
+
+
+def test_the_update_is_traced_once_for_batches_of_any_length(monkeypatch):
+    import keras
+
+    from kmodels import backends
+
+    optimizer = backends.current().optimizer_class(keras.optimizers.AdamW)(0.1)
+    applied = []
+    kind = type(optimizer).__mro__[1]
+    monkeypatch.setattr(
+        kind, "apply", lambda *given, own=kind.apply, **more: applied.append(given) or own(*given, **more)
+    )
+    inputs = keras.Input((None, 2))
+    model = keras.Model(inputs, keras.layers.Dense(1)(keras.layers.GlobalAveragePooling1D()(inputs)))
+    model.compile(optimizer, "mse")
+    for length in (3, 4, 5):
+        model.train_on_batch(np.ones((2, length, 2), "float32"), np.zeros((2, 1), "float32"))
+    assert len(applied) == 1 and int(optimizer.iterations) == 3

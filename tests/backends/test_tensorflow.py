@@ -56,49 +56,6 @@ def test_halves_drop_other_elements_and_a_new_step_others_again(halved):
     assert len(np.unique(rows.round(6), axis=0)) == 8
 
 
-def test_layers_of_one_kind_are_traced_once_and_drop_different_elements():
-    import keras
-    import tensorflow as tf
-
-    from kmodels import backends
-    from kmodels.backends.tensorflow import kernels
-
-    traced = []
-    model = made("float32", SETTINGS["mean"], prepared=False, dropout=0.5)
-    attention = kernels.attention
-    try:
-        kernels.attention = lambda *arguments: traced.append(1) or attention(*arguments)
-        backends.current().prepare(model)
-        call = tf.function(lambda inputs: model(inputs, training=True))
-        call({"token_ids": tf.ones((2, 5), "int32"), "padding_mask": tf.ones((2, 5), bool)})
-    finally:
-        kernels.attention = attention
-    layers = [layer for layer in model._flatten_layers() if type(layer).__name__ == "TransformerEncoder"]
-    assert len(layers) == 2 and len(traced) == 1
-    seeds = [
-        keras.ops.convert_to_numpy(variable)
-        for layer in layers
-        for variable in layer.variables
-        if "seed_generator" in variable.path
-    ]
-    assert all(seed[1] == 1 for seed in seeds if seed[1]) and sum(seed[1] for seed in seeds) == 6
-
-
-def test_a_layer_that_only_has_the_name_stays_as_it_is():
-    import keras
-
-    from kmodels import backends
-
-    class TransformerEncoder(keras.layers.Layer):
-        def call(self, x):
-            return 2 * x
-
-    inputs = keras.Input((3,))
-    model = keras.Model(inputs, TransformerEncoder()(inputs))
-    backends.current().prepare(model)
-    np.testing.assert_array_equal(model.predict(np.ones((2, 3)), verbose=0), 2)
-
-
 def test_a_model_that_looks_at_a_batch_or_is_someone_elses_is_not_halved(halved):
     import keras
 

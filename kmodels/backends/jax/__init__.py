@@ -12,7 +12,7 @@ from keras.src import backend as keras_backend
 from keras.src.backend.jax import random as keras_random
 from keras.src.optimizers.base_optimizer import global_norm
 
-from kmodels.backends import DeviceMemory, cpu, encoder
+from kmodels.backends import DeviceMemory, cpu, encoder, functions
 from kmodels.backends.jax import kernels, random_numbers, steps, tables
 from kmodels.backends.jax.recurrent import lstm
 from kmodels.workers import launch, watch
@@ -156,8 +156,9 @@ def _here(array):
 
 
 def prepare(model):
-    """Has transformer layers multiply matrices as they lie on a CPU, and several workers compute their own part of a
-    batch each; one works by Keras's step, which XLA compiles.
+    """Has transformer layers on a CPU multiply matrices as they lie, and those that do the same traced once.
+
+    Several workers compute their own part of a batch each; one works by Keras's step, which XLA compiles.
 
     Args:
         model: keras.Model.
@@ -165,7 +166,8 @@ def prepare(model):
     import keras
 
     if jax.default_backend() == "cpu":
-        encoder.prepare(model, kernels)
+        traced = functools.partial(jax.jit, static_argnums=3)
+        functions.prepare(encoder.prepare(model, kernels), traced, lambda inputs: isinstance(inputs, jax.core.Tracer))
     distribution = keras.distribution.distribution()
     if distribution is not None and distribution.device_mesh.devices.size > 1:
         shared = steps.Steps(model, distribution)
@@ -177,10 +179,18 @@ def optimizer_class(kind: Any):
     """Keras's optimizer, whose update XLA fuses, with gradients that it computes once.
 
     Left to itself, XLA on a CPU works the gradient of a table of vectors out again for each of the passes that read
-    it: for its part in the norm, and for the moments (docs/performance.md).
+    it: for its part in the norm, and for the moments (docs/performance.md). And the update, which is the same for each
+    length of a batch, is traced for one of them.
     """
 
     class GradientsOnce(kind):
+        _traced: Any = None
+
+        def stateless_apply(self, optimizer_variables, grads, trainable_variables):
+            if self._traced is None:
+                self._traced = jax.jit(super().stateless_apply)
+            return self._traced(optimizer_variables, grads, trainable_variables)
+
         def _clip_gradients(self, grads):
             clip_norm = self.global_clipnorm
             if not clip_norm:

@@ -5,8 +5,8 @@ import contextlib
 import tensorflow as tf
 from keras.src.backend.tensorflow import random as keras_random
 
-from kmodels.backends import DeviceMemory, cpu, encoder
-from kmodels.backends.tensorflow import functions, halves, kernels
+from kmodels.backends import DeviceMemory, cpu, encoder, functions
+from kmodels.backends.tensorflow import halves, kernels
 from kmodels.backends.tensorflow.collective import all_reduce as all_reduce
 from kmodels.backends.tensorflow.collective import join as join
 from kmodels.backends.tensorflow.collective import leave as leave
@@ -79,8 +79,18 @@ def predict_function(model):
 
 def prepare(model):
     """Has transformer layers be few operations, which are traced once, and halves of a batch computed side by side."""
-    functions.prepare(encoder.prepare(model, kernels))
+    functions.prepare(encoder.prepare(model, kernels), _traced, lambda inputs: not tf.executing_eagerly())
     halves.prepare(model)
+
+
+def _traced(function):
+    """What `functions.prepare` asks for."""
+    program = tf.function(function, autograph=False)
+
+    def call(values, inputs, padding_mask, training):
+        return program([tf.convert_to_tensor(value) for value in values], inputs, padding_mask, training)
+
+    return call
 
 
 def num_streams():
