@@ -22,7 +22,7 @@ lint: install
 
 # Tests run beside each other: a framework's threads in one of them would only wait for those in another, and one test
 # more than there are cores computes while others wait for a disk or a process.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1))) --maxprocesses=5 --dist=worksteal
+PYTEST = OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1))) --maxprocesses=5 --dist=worksteal
 
 test: lint  ## the whole test suite, all backends: one process, one framework
 	$(PYTEST) -m 'not backend'

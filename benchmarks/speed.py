@@ -36,12 +36,13 @@ from benchmarks.predict import resident_MiB  # noqa: E402
 from kmodels import records  # noqa: E402
 from kmodels.architectures import ARCHITECTURES  # noqa: E402
 from kmodels.backend import is_installed  # noqa: E402
+from kmodels.backends import cpu  # noqa: E402
 
 PEERS = ROOT / "benchmarks" / "peers"
 DISTURBED = 0.05  # part of the machine that others may have
 KERAS_HUB_ROWS = 256  # it takes minutes for these
-BOTH = "float32", "mixed_bfloat16"
-ENCODERS = {"jax": BOTH if Path("/dev/nvidiactl").exists() else BOTH[:1], "tensorflow": BOTH, "torch": BOTH}
+BACKENDS = "jax", "tensorflow", "torch"
+HAS_GPU = Path("/dev/nvidiactl").exists()
 WORD_MODELS = ("textcnn", "bilstm")
 
 
@@ -57,7 +58,7 @@ def main():
     }
     path = Path(arguments.output)
     found = records.read_json(path) if path.is_file() else {}
-    left_out = {name for name in ENCODERS if not is_installed(name)}
+    left_out = {name for name in BACKENDS if not is_installed(name)}
     if "tensorflow" in left_out:
         left_out.add("BertTextClassifier")  # reads its text by tensorflow-text
     with tempfile.TemporaryDirectory() as folder:
@@ -110,11 +111,12 @@ def encoder_sides(arguments, folder):
     }
     sides = {
         f"kmodels {backend} {precision}": ours(arguments, settings, backend, precision)
-        for backend, precisions in ENCODERS.items()
-        for precision in precisions
+        for backend in BACKENDS
+        for precision in precisions(backend)
     }
     checkpoint = f"--checkpoint={arguments.checkpoint}"
-    for precision in ("float32", "bfloat16"):
+    for precision in precisions("torch"):
+        precision = precision.removeprefix("mixed_")
         rows, work = f"--rows={arguments.rows}", f"--output_dir={folder}/trainer"
         more = checkpoint, rows, work, f"--precision={precision}", "--learning_rate=1e-4"
         sides[f"Trainer {precision}"] = peer("trainer", arguments, *more)
@@ -131,7 +133,7 @@ def word_sides(arguments, folder):
         names = ("batch_size", "embedding_dim", "num_filters", "kernel_sizes", "lstm_units", "vocabulary_size")
         given = {name: sizes[name] for name in names if name in sizes}
         same = [f"--{name}={shown(value)}" for name, value in given.items()]
-        for backend in ENCODERS:
+        for backend in BACKENDS:
             sides[f"{model}, kmodels {backend}"] = ours(arguments, {"model": model} | given, backend, "float32")
         sides[f"{model}, PyTorch by hand"] = peer("pytorch", arguments, f"--model={model}", *same)
     return sides
@@ -146,9 +148,15 @@ def peak_sides(arguments, folder):
     given = argparse.Namespace(**vars(arguments) | {"data_dir": data_dir})
     return {
         f"kmodels {backend} {precision}": ours(given, settings | {"measure_peak": True}, backend, precision)
-        for backend, precisions in ENCODERS.items()
-        for precision in precisions
+        for backend in BACKENDS
+        for precision in precisions(backend)
     }
+
+
+def precisions(backend):
+    """The number formats that a framework is as quick in as the device lets it; XLA's bfloat16 isn't on a CPU."""
+    has_bfloat16 = HAS_GPU or (backend != "jax" and cpu.multiplies_bfloat16())
+    return ("float32", "mixed_bfloat16") if has_bfloat16 else ("float32",)
 
 
 def write_long(source, folder, split, rows):
@@ -170,7 +178,7 @@ def write_long(source, folder, split, rows):
 def start_sides(arguments, folder):
     """BERT base's first step; what JAX compiles in the first turn, the second finds."""
     settings = {"model": "bert_base_pool", "preset": "scratch:base", "max_train_examples": arguments.rows}
-    return {f"kmodels {backend}": ours(arguments, settings, backend, "auto", "--job=start") for backend in ENCODERS}
+    return {f"kmodels {backend}": ours(arguments, settings, backend, "auto", "--job=start") for backend in BACKENDS}
 
 
 def token_sides(arguments, folder):

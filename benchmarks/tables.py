@@ -5,6 +5,7 @@
 A table stands between the lines <!-- table: NAME --> and <!-- end of table -->; all else in a file stays.
 """
 
+import functools
 import re
 import statistics
 import sys
@@ -135,17 +136,17 @@ def serving():
         yield row["connections"], row["sentences_per_request"], speed, part, *times, f"{faults} of {row['requests']:,}"
 
 
-def speed_aims():
-    """A row for each aim that results/speed.json has figures for."""
+def speed_aims(name):
+    """A row for each aim that a file of `benchmarks/speed.py` has figures for."""
     from benchmarks import targets
 
     yield "what", "aim", "measured: median (range)", "reached"
-    for row in targets.rows(read("speed.json")):
+    for row in targets.rows(read(name)):
         yield row.cells()
 
 
-def speed_sides():
-    """A row for each side of the turns in results/speed.json that train: medians."""
+def speed_sides(name):
+    """A row for each side of the turns in such a file that train: medians."""
     yield (
         "work",
         "side",
@@ -157,7 +158,7 @@ def speed_sides():
         "peak MiB",
         "dev accuracy",
     )
-    found = read("speed.json")
+    found = read(name)
     for part in (name for name in ("words", "encoder", "peak") if name in found):
         turns = found[part]["turns"]
         for name in turns[0]:
@@ -185,8 +186,10 @@ TABLES = {
     "prediction": prediction,
     "same everywhere": same_everywhere,
     "serving": serving,
-    "speed aims": speed_aims,
-    "speed sides": speed_sides,
+    "speed aims": functools.partial(speed_aims, "speed.json"),
+    "speed sides": functools.partial(speed_sides, "speed.json"),
+    "speed aims without AVX-512": functools.partial(speed_aims, "speed_without_avx512.json"),
+    "speed sides without AVX-512": functools.partial(speed_sides, "speed_without_avx512.json"),
     "prediction memory": prediction_memory,
 }
 
@@ -203,7 +206,7 @@ def filled(text):
     def table(match):
         return f"<!-- table: {match[1]} -->\n\n{markdown(TABLES[match[1]]())}\n\n<!-- end of table -->"
 
-    return re.sub(r"<!-- table: ([\w ]+) -->.*?<!-- end of table -->", table, text, flags=re.DOTALL)
+    return re.sub(r"<!-- table: ([\w -]+) -->.*?<!-- end of table -->", table, text, flags=re.DOTALL)
 
 
 def documents():

@@ -1,4 +1,4 @@
-"""What results/speed.json says of each aim that was set for kmodels' speed: a row a ratio, time or part."""
+"""What the figures of benchmarks/speed.py say of each aim that was set for kmodels' speed: a row a ratio, time or part."""
 
 import statistics
 from typing import NamedTuple
@@ -45,7 +45,7 @@ def _shown(value, unit):
 
 
 def rows(found):
-    """Every Row that `found`, the content of results/speed.json, has figures for."""
+    """Every Row that `found`, the content of such a file, has figures for."""
     parts = {"encoder": encoder, "words": words, "peak": peak, "start": start, "tokens": tokens, "memory": memory}
     for name, part in parts.items():
         if name in found:

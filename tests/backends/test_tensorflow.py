@@ -1,5 +1,6 @@
 """What kmodels.backends.tensorflow does besides what every backend does."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.backends.test_prepare import SETTINGS, TOLERANCE, made, outcome
+from tests.reviews import tiny_settings, write_review_files
 
 pytestmark = pytest.mark.backend
 
@@ -117,3 +119,28 @@ def test_only_for_encoders_and_only_of_two_cores_each_operation_gets_one(kind, i
         command, env=environment | {"CUDA_VISIBLE_DEVICES": ""}, capture_output=True, text=True, check=False
     )
     assert result.stdout.split() == expected.split(), result.stderr
+
+
+RUN = """
+import json, sys
+import kmodels
+from kmodels import backends
+record = kmodels.train(**json.loads(sys.argv[1]))
+print(backends.current().num_streams(), record["best_validation_loss"])
+"""
+
+
+def test_a_run_in_halves_learns_what_a_whole_one_does(tmp_path):
+    """The tests themselves run with one thread each, so whole."""
+    files, losses = write_review_files(tmp_path), []
+    for threads in ("1", "2"):
+        settings = tiny_settings("bert_base_pool", files, tmp_path / threads, epochs=2, dropout=0.0)
+        environment = os.environ | dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), threads)
+        environment |= {"KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
+        command = [sys.executable, "-c", RUN, json.dumps(settings)]
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
+        streams, loss = result.stdout.split()[-2:]
+        assert streams == threads
+        losses.append(float(loss))
+    assert losses[0] == pytest.approx(losses[1], abs=1e-3) and losses[0] < 0.69
