@@ -1,4 +1,4 @@
-"""What the figures of benchmarks/speed.py say of each aim that was set for kmodels' speed: a row a ratio, time or part."""
+"""What figures of benchmarks/speed.py say of each aim that was set for kmodels' speed: a row a ratio, time or part."""
 
 import statistics
 from typing import NamedTuple
