@@ -69,10 +69,11 @@ def main():
                 for name, side in sides[what](arguments, folder).items()
                 if not left_out & set(name.split()) and re.search(chosen, name)
             }
-            turns = in_turns(here, arguments.turns, folder)
             before = found.get(what, {"turns": []})["turns"] if arguments.more else []
-            found[what] = {"command": invocation.command(), "turns": before + turns}
-            records.write_json(path, found)
+            found[what] = {"command": invocation.command(), "turns": before}
+            for turn in in_turns(here, arguments.turns, folder):
+                before.append(turn)
+                records.write_json(path, found)  # a run that is cut off keeps its turns
 
 
 def parsed():
@@ -222,9 +223,8 @@ def shown(value):
 
 
 def in_turns(sides, turns, folder):
-    """[{name: figures}, …]: a turn of all sides each."""
+    """Yields {name: figures}, a turn of all sides each."""
     order = random.Random(0)
-    found = []
     for _ in range(turns):
         names = list(sides)
         order.shuffle(names)
@@ -234,8 +234,7 @@ def in_turns(sides, turns, folder):
             print(
                 name, {key: value for key, value in turn[name].items() if isinstance(value, (int, float))}, flush=True
             )
-        found.append({name: turn[name] for name in sides})
-    return found
+        yield {name: turn[name] for name in sides}
 
 
 def measured(side, folder):
