@@ -60,6 +60,7 @@ class _Windows:
 
     Attributes:
         pieces: [(how far a word stands from the middle, the first output that it is in, the columns of its products)].
+        of_middle: the columns of the words in the middle, one for each output.
         before, after: how far words of a window stand from its middle at most.
         start_of: int64, (num_columns,); how far after a window's start, as the widest has it, a column's word stands.
     """
@@ -73,6 +74,7 @@ class _Windows:
             self.pieces.append((shift, num_outputs - size, slice(end, end + size)))
             starts += [shift + self.before] * size
             end += size
+        self.of_middle = next(columns for shift, _, columns in self.pieces if shift == 0)
         self.start_of = torch.tensor(starts)
 
     def of_columns(self, of_outputs):
@@ -93,7 +95,7 @@ class _Maxima(torch.autograd.Function):
             windows: _Windows.
         """
         found = products.index_select(0, places.reshape(-1)).view(*places.shape, -1)
-        sums = found[:, :, next(columns for shift, _, columns in windows.pieces if shift == 0)]
+        sums = found[:, :, windows.of_middle]
         for shift, first, columns in windows.pieces:
             if shift > 0:
                 sums[:, :-shift, first:] += found[:, shift:, columns]
