@@ -12,8 +12,9 @@ from tests.reviews import tiny_settings, write_review_files
 # Before anything can import Keras: no test writes into the home folder or reaches out.
 _HOME = tempfile.TemporaryDirectory(prefix="kmodels-tests-")
 os.environ["KERAS_HOME"] = os.path.join(_HOME.name, "keras")
-os.environ["KMODELS_CACHE"] = os.path.join(_HOME.name, "cache")
 os.environ["HF_HUB_OFFLINE"] = "1"
+if "PYTEST_XDIST_WORKER" not in os.environ:  # what one of these processes has compiled is there for the others
+    os.environ["KMODELS_CACHE"] = os.path.join(_HOME.name, "cache")
 # The tests' models run for milliseconds: compiling them well takes longer than running them.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 

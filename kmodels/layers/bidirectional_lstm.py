@@ -22,6 +22,20 @@ def states_at(x, positions):
     return ops.take(ops.reshape(x, (-1, dim)), first + positions, axis=0)
 
 
+def places_reversed(padding_mask):
+    """Where each word of a sentence that is turned round stood before; its padding stays.
+
+    Args:
+        padding_mask: bool, (batch, length); True on real tokens, which come first.
+
+    Returns:
+        int32, (batch, length).
+    """
+    position = ops.arange(ops.shape(padding_mask)[1], dtype="int32")[None, :]  # (1, length)
+    last = ops.sum(ops.cast(padding_mask, "int32"), axis=1, keepdims=True) - 1  # (batch, 1)
+    return ops.where(padding_mask, last - position, position)
+
+
 def reverse_within_length(x, padding_mask):
     """Turns each sentence round and leaves its padding where it is.
 
@@ -32,9 +46,7 @@ def reverse_within_length(x, padding_mask):
     Returns:
         float, (batch, length, dim).
     """
-    position = ops.arange(ops.shape(x)[1], dtype="int32")[None, :]  # (1, length)
-    last = ops.sum(ops.cast(padding_mask, "int32"), axis=1, keepdims=True) - 1  # (batch, 1)
-    return states_at(x, ops.where(padding_mask, last - position, position))
+    return states_at(x, places_reversed(padding_mask))
 
 
 def last_state(x, padding_mask):
@@ -93,6 +105,10 @@ class BidirectionalLSTM(keras.layers.Layer):
         # Without what Keras does before each layer's work, and did before this one's.
         forward = self.forward_lstm.call(x)  # (batch, length, units)
         backward = self.backward_lstm.call(reverse_within_length(x, padding_mask))  # (batch, length, units)
+        return self.pooled(forward, backward, padding_mask)
+
+    def pooled(self, forward, backward, padding_mask):
+        """What `call` makes of each direction's states, (batch, length, units), in the direction's order."""
         if self.pooling == "last":
             return ops.concatenate([last_state(forward, padding_mask), last_state(backward, padding_mask)], axis=-1)
         # A mean and a maximum over time don't depend on the order, so the backward states stay reversed.

@@ -14,6 +14,8 @@ class WordEmbedding(keras.layers.Layer):
         vocabulary_size: number of words.
         embedding_dim: size of a word's vector.
         word_dropout: part of the words that a training batch shows as zero vectors (Iyyer et al. 2015, section 4).
+        dropout: part of a vector's elements that training drops, the same ones wherever a batch has the word, so that
+            what is computed of a word is the same everywhere (Gal & Ghahramani 2016, section 4, drop whole words so).
         limit: initial vectors are uniform within ± this (Kim 2014 has 0.25).
         table: initial vectors to take instead, float32, (vocabulary_size, embedding_dim).
         learning_rate_factor: the vectors learn at this part of the rate (`kmodels.optimizers`).
@@ -32,6 +34,7 @@ class WordEmbedding(keras.layers.Layer):
         vocabulary_size,
         embedding_dim,
         word_dropout=0.0,
+        dropout=0.0,
         limit=0.25,
         table=None,
         learning_rate_factor=1.0,
@@ -42,11 +45,14 @@ class WordEmbedding(keras.layers.Layer):
         self.vocabulary_size = vocabulary_size
         self.embedding_dim = embedding_dim
         self.word_dropout = word_dropout
+        self.dropout = dropout
         self.limit = limit
         self.table = table
         self.learning_rate_factor = learning_rate_factor
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(dropout_seed(seed, f"{self.name}/word_dropout"))
+        if dropout:
+            self.dropout_generator = keras.random.SeedGenerator(dropout_seed(seed, f"{self.name}/dropout"))
 
     def build(self, token_ids_shape, padding_mask_shape=None):
         self.embeddings = self.add_weight(
@@ -64,7 +70,21 @@ class WordEmbedding(keras.layers.Layer):
 
     def call(self, token_ids, padding_mask, training=False):
         x = ops.take(self.embeddings, token_ids, axis=0)  # (batch, length, embedding_dim)
+        if training and self.dropout:
+            x = x * ops.take(
+                self.dropped(ops.ones_like(ops.reshape(x, (-1, self.embedding_dim)))), self._same(token_ids), axis=0
+            )
         return x * ops.cast(self.shown(padding_mask, training), x.dtype)[:, :, None]
+
+    def dropped(self, rows):
+        """Some elements 0, the others larger by as much: (number of rows, embedding_dim)."""
+        return keras.random.dropout(rows, self.dropout, seed=self.dropout_generator)
+
+    def _same(self, token_ids):
+        """One place for each word among all of the batch's: int32, (batch, length)."""
+        words = ops.reshape(token_ids, (-1,))
+        last = ops.segment_max(ops.arange(ops.size(words), dtype="int32"), words, num_segments=self.vocabulary_size)
+        return ops.take(last, token_ids, axis=0)
 
     def shown(self, padding_mask, training):
         """Which tokens have their word's vector: bool, (batch, length)."""
@@ -81,6 +101,7 @@ class WordEmbedding(keras.layers.Layer):
             "vocabulary_size": self.vocabulary_size,
             "embedding_dim": self.embedding_dim,
             "word_dropout": self.word_dropout,
+            "dropout": self.dropout,
             "limit": self.limit,
             "learning_rate_factor": self.learning_rate_factor,
             "seed": self.seed,

@@ -28,7 +28,7 @@ def bilstm(
         embedding_dim: size of a word's vector.
         lstm_units: size of each direction's state.
         pooling: "last" (the last states of both directions), "mean" or "max" over the words.
-        dropout: rate on the word vectors and before the last layer.
+        dropout: rate on the vectors of a batch's words and before the last layer.
         word_dropout: part of the words that a training batch does not show.
         word_vectors: initial vectors, float32, (vocabulary_size, embedding_dim); None for random ones.
         frozen_embeddings: leave the vectors as they are.
@@ -47,6 +47,7 @@ def bilstm(
         vocabulary_size,
         embedding_dim,
         word_dropout,
+        dropout,
         table=word_vectors,
         seed=seed,
         trainable=not frozen_embeddings,
@@ -54,7 +55,6 @@ def bilstm(
         name="embedding",
     )
     x = embedding(inputs["token_ids"], padding_mask)  # (batch, length, embedding_dim)
-    x = dropout_layer(dropout, seed, "embedding_dropout")(x)
     x = BidirectionalLSTM(lstm_units, pooling, seed=seed, name="lstm")(x, padding_mask)  # (batch, 2 * lstm_units)
     x = dropout_layer(dropout, seed, "dropout")(x)
     return keras.Model(inputs, logits_layer(num_classes, seed)(x), name="bilstm")

@@ -97,3 +97,26 @@ def test_the_update_is_traced_once_for_batches_of_any_length(monkeypatch):
     for length in (3, 4, 5):
         model.train_on_batch(np.ones((2, length, 2), "float32"), np.zeros((2, 1), "float32"))
     assert len(applied) == 1 and int(optimizer.iterations) == 3
+
+
+def test_a_compiled_program_is_kept_whole_or_not_at_all(tmp_path, monkeypatch):
+    import os
+
+    from jax._src.lru_cache import LRUCache
+
+    from kmodels import backends
+
+    backends.current().configure()
+    cache = LRUCache(str(tmp_path), max_size=-1)
+
+    def stopped(*paths):
+        assert cache.get("program") is None
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as while_it_is_kept, pytest.raises(KeyboardInterrupt):
+        while_it_is_kept.setattr(os, "replace", stopped)
+        cache.put("program", b"compiled")
+    assert cache.get("program") is None
+    cache.put("program", b"compiled")
+    assert cache.get("program") == b"compiled"
+    assert len(list(tmp_path.iterdir())) == 1

@@ -19,7 +19,8 @@ def outcomes(chosen_backend):
     """{name: what `parts` prints of it}."""
     if chosen_backend != "jax":
         pytest.skip("one program for all workers: of JAX")
-    variables = {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2"
+    variables = {"KERAS_BACKEND": "jax", "XLA_FLAGS": flags}
     done = subprocess.run(
         [sys.executable, "-m", "tests.backends.parts"],
         cwd=Path(__file__).parent.parent.parent,

@@ -1,4 +1,4 @@
-"""On PyTorch, convolutions over words are fewer operations, and give and learn what they would have."""
+"""On PyTorch, models over words are fewer operations, and give and learn what they would have."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ IDS = np.array([[3, 7, 3, 3, 9, 5, 4], [7, 2, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0,
 INPUTS = {"token_ids": IDS, "padding_mask": IDS > 0}
 
 
-def made(prepared, precision="float32", word_dropout=0.0, kernel_sizes=(2, 3, 4, 5)):
+def made(prepared, name="textcnn", precision="float32", **sizes):
     import keras
 
     import kmodels
@@ -25,15 +25,7 @@ def made(prepared, precision="float32", word_dropout=0.0, kernel_sizes=(2, 3, 4,
     backends.current().configure()
     keras.config.set_dtype_policy(precision)
     try:
-        model = kmodels.build(
-            "textcnn",
-            vocabulary_size=1500,
-            num_classes=3,
-            kernel_sizes=kernel_sizes,
-            dropout=0.0,
-            word_dropout=word_dropout,
-            seed=1,
-        )
+        model = kmodels.build(name, vocabulary_size=1500, num_classes=3, seed=1, **{"dropout": 0.0} | sizes)
     finally:
         keras.config.set_dtype_policy("float32")
     if prepared:
@@ -41,13 +33,13 @@ def made(prepared, precision="float32", word_dropout=0.0, kernel_sizes=(2, 3, 4,
     return model
 
 
-def outcome(model):
+def outcome(model, inputs=INPUTS):
     """Logits, logits while training, and the weights after a step."""
     import keras
 
-    logits = [keras.ops.convert_to_numpy(model(INPUTS, training=training)) for training in (False, True)]
+    logits = [keras.ops.convert_to_numpy(model(inputs, training=training)) for training in (False, True)]
     model.compile(keras.optimizers.SGD(1.0), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.train_on_batch(INPUTS, np.array([0, 1, 2]), sample_weight=np.array([1.0, 1, 0], "float32"))
+    model.train_on_batch(inputs, np.array([0, 1, 2]), sample_weight=np.array([1.0, 1, 0], "float32"))
     return [*logits, *model.get_weights()]
 
 
@@ -55,8 +47,9 @@ def outcome(model):
     ("precision", "tolerance"), [("float32", 1e-5), ("mixed_bfloat16", 2e-2)], ids=["float32", "bfloat16"]
 )
 @pytest.mark.parametrize("word_dropout", [0.0, 0.5])
-def test_the_same_is_given_and_learned(precision, tolerance, word_dropout):
-    expected, got = (outcome(made(prepared, precision, word_dropout)) for prepared in (False, True))
+@pytest.mark.parametrize("name", ["textcnn", "bilstm"])
+def test_the_same_is_given_and_learned(name, precision, tolerance, word_dropout):
+    expected, got = (outcome(made(prepared, name, precision, word_dropout=word_dropout)) for prepared in (False, True))
     for ours, theirs in zip(got, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=tolerance * max(1.0, np.abs(theirs).max()))
 
@@ -68,11 +61,32 @@ def test_so_it_is_with_other_widths(kernel_sizes):
         np.testing.assert_allclose(ours, theirs, atol=1e-5 * max(1.0, np.abs(theirs).max()))
 
 
-def test_a_word_is_multiplied_once_and_padding_stays_zero():
+@pytest.mark.parametrize("pooling", ["last", "mean"])
+def test_so_it_is_with_other_poolings(pooling):
+    expected, got = (outcome(made(prepared, "bilstm", pooling=pooling)) for prepared in (False, True))
+    for ours, theirs in zip(got, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5 * max(1.0, np.abs(theirs).max()))
+
+
+def test_so_it_is_of_sentences_of_one_word():
+    inputs = {name: value[:, :1] for name, value in INPUTS.items()}
+    expected, got = (outcome(made(prepared, "bilstm"), inputs) for prepared in (False, True))
+    for ours, theirs in zip(got, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5 * max(1.0, np.abs(theirs).max()))
+
+
+WORDS = {0, 2, 3, 4, 5, 7, 9}
+
+
+def trained_once(model):
     import torch
 
     from kmodels.backends.torch import graph
 
+    return graph.function_of(model)({name: torch.from_numpy(value) for name, value in INPUTS.items()}, True)
+
+
+def test_a_word_is_multiplied_once_and_padding_stays_zero():
     model, multiplied = made(prepared=True), []
     convolutions = model.get_layer("convolutions")
     products = convolutions.products
@@ -82,7 +96,42 @@ def test_a_word_is_multiplied_once_and_padding_stays_zero():
         return products(rows)
 
     convolutions.products = noted
-    graph.function_of(model)({name: torch.from_numpy(value) for name, value in INPUTS.items()}, True)
+    trained_once(model)
     (rows,) = multiplied
-    assert len(rows) == len({0, 2, 3, 4, 5, 7, 9}) + 1
+    assert len(rows) == len(WORDS) + 1
     assert not rows[-1].any()
+
+
+def test_so_it_is_in_both_directions_of_an_lstm_with_dropout_on_the_words(monkeypatch):
+    from kmodels.backends.torch import bidirectional
+
+    model, multiplied = made(prepared=True, name="bilstm", dropout=0.5), []
+    states = bidirectional._States.apply
+
+    def noted(products, *more):
+        multiplied.append(products)
+        return states(products, *more)
+
+    monkeypatch.setattr(bidirectional._States, "apply", noted)
+    trained_once(model)
+    (products,) = multiplied
+    assert len(products) == 2 * (len(WORDS) + 1)
+    assert not products[-2:, : model.get_layer("lstm").units].any()  # without bias, before anything is learned
+
+
+def test_a_word_is_dropped_in_part_everywhere_alike():
+    layer = made(prepared=True, name="bilstm", dropout=0.5, word_dropout=0.0).get_layer("embedding")
+    whole, dropped = (
+        layer.call(*map(_tensor, INPUTS.values()), training=training).detach() for training in (False, True)
+    )
+    assert (dropped[0, 0] == dropped[0, 2]).all() and (dropped[0, 1] == dropped[1, 0]).all()
+    real = whole[_tensor(INPUTS["padding_mask"])].unique(dim=0)
+    parts = dropped[_tensor(INPUTS["padding_mask"])].unique(dim=0)
+    assert real.shape == parts.shape
+    assert 0.4 < (parts == 0).float().mean() < 0.6
+
+
+def _tensor(value):
+    import torch
+
+    return torch.from_numpy(value)

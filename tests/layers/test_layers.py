@@ -119,3 +119,18 @@ def test_hidden_tokens_are_some_real_ones_but_never_the_first():
     assert shown[:, 0].all()
     assert not (shown & ~mask).any()
     assert 5 < (mask & ~shown).sum() < 40
+
+
+def test_elements_of_a_word_are_dropped_wherever_a_batch_has_it_and_the_others_are_larger():
+    from kmodels.layers.word_embedding import WordEmbedding
+
+    layer = WordEmbedding(50, 400, dropout=0.25, seed=1)
+    ids = np.array([[3, 7, 3, 5], [7, 2, 0, 0]], "int32")
+    whole, dropped, again = (to_numpy(layer(ids, ids > 0, training=training)) for training in (False, True, True))
+    np.testing.assert_array_equal(whole, to_numpy(layer(ids, ids > 0)))
+    for one, other in [((0, 0), (0, 2)), ((0, 1), (1, 0))]:
+        np.testing.assert_array_equal(dropped[one], dropped[other])
+    stays = dropped != 0
+    np.testing.assert_allclose(dropped[stays], whole[stays] / 0.75, rtol=1e-6)
+    assert 0.7 < stays[ids > 0].mean() < 0.8
+    assert (stays[0, 0] != stays[0, 1]).any() and (stays != (again != 0)).any()

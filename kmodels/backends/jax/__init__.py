@@ -7,13 +7,14 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax._src import lru_cache
 from jax._src.lib import _jax
 from keras.src import backend as keras_backend
 from keras.src.backend.jax import random as keras_random
 from keras.src.optimizers.base_optimizer import global_norm
 
 from kmodels.backends import DeviceMemory, cpu, encoder, functions
-from kmodels.backends.jax import kernels, random_numbers, steps, tables
+from kmodels.backends.jax import kernels, programs, random_numbers, steps, tables
 from kmodels.backends.jax.recurrent import lstm
 from kmodels.workers import launch, watch
 
@@ -25,6 +26,7 @@ def configure(deterministic=False, trains_encoder=False):
         deterministic: not needed here: XLA was told before it started, for it reads that once.
     """
     jax.config.update("jax_default_matmul_precision", "highest")
+    lru_cache.LRUCache.put = programs.put  # type: ignore[method-assign]
     keras_random.dropout = random_numbers.dropout
     keras_random.jax_draw_seed = random_numbers.draw_seed
     keras_backend.lstm = lstm

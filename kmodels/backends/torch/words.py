@@ -11,7 +11,8 @@ import torch
 from keras import ops
 from torch.nn import functional
 
-from kmodels.backends.torch import tables
+from kmodels.backends.torch import bidirectional, tables
+from kmodels.layers.bidirectional_lstm import BidirectionalLSTM
 from kmodels.layers.convolutions import ConvolutionMaxima
 from kmodels.layers.word_embedding import WordEmbedding
 
@@ -28,6 +29,8 @@ def prepare(model):
             layer.call = functools.partial(_vectors, layer, layer.call)
         elif kind is ConvolutionMaxima:
             layer.call = functools.partial(_maxima, layer, layer.call, _Windows(layer))
+        elif kind is BidirectionalLSTM:
+            bidirectional.prepare(layer)
 
 
 def _vectors(layer, keras_call, token_ids, padding_mask, training=False):
@@ -35,7 +38,10 @@ def _vectors(layer, keras_call, token_ids, padding_mask, training=False):
     if token_ids.device.type != "cpu":
         return keras_call(token_ids, padding_mask, training=training)
     words, numbers = tables.distinct(token_ids.reshape(-1).long(), layer.vocabulary_size)
-    rows = functional.pad(tables.take_different(layer.embeddings, words), (0, 0, 0, 1))
+    rows = tables.take_different(layer.embeddings, words)
+    if training and layer.dropout:
+        rows = layer.dropped(rows)
+    rows = functional.pad(rows, (0, 0, 0, 1))
     shown = layer.shown(padding_mask, training)
     places = numbers.reshape(token_ids.shape).masked_fill(torch.logical_not(shown), len(words))
     vectors = functional.embedding(places, rows, padding_idx=len(words))  # the last row is 0 and needs no gradient
