@@ -33,13 +33,13 @@ def call(layer, keras_call, x, padding_mask):
     )
     both = torch.stack([places, places.gather(1, places_reversed(padding_mask).long())])  # (2, batch, length)
     products = torch.addmm(torch.cat(biases), rows, torch.cat(kernels, dim=1)).view(2 * len(rows), -1)
-    states = _States.apply(products, both, torch.stack(recurrent))  # (length, 2, batch, units)
-    forward, backward = states.transpose(0, 2).unbind(1)  # (batch, length, units)
+    states = _States.apply(products, both, torch.stack(recurrent))  # (2, length, batch, units)
+    forward, backward = states.transpose(1, 2).unbind()  # (batch, length, units)
     return layer.pooled(forward, backward, padding_mask)
 
 
 class _States(torch.autograd.Function):
-    """The states of both directions after each word, (length, 2, batch, units)."""
+    """The states of both directions after each word, (2, length, batch, units)."""
 
     @staticmethod
     def forward(ctx, products, places, recurrent):
@@ -51,62 +51,89 @@ class _States(torch.autograd.Function):
         """
         _, batch, length = places.shape
         units = recurrent.shape[1]
-        at = (2 * places.permute(2, 0, 1) + torch.arange(2)[:, None]).reshape(-1)
-        gates = products.index_select(0, at).view(length, 2, batch, 4 * units)
-        states, cells, squashed = (products.new_empty(length, 2, batch, units) for _ in range(3))
-        before = None
-        for gate, *found in zip(gates.unbind(), states.unbind(), cells.unbind(), squashed.unbind()):
-            before = _step(gate, before, recurrent, *found)
-        ctx.save_for_backward(at, gates, recurrent, states, cells, squashed)
+        at = (2 * places.transpose(1, 2) + torch.arange(2)[:, None, None]).reshape(-1)
+        gates = products.index_select(0, at).view(2, length, batch, 4, units)
+        found = [products.new_empty(2, length, batch, units) for _ in range(3)]  # states, cells, squashed cells
+        _read(gates, recurrent, *found)
+        ctx.save_for_backward(at, gates, recurrent, *found)
         ctx.num_products = len(products)
-        return states
+        return found[0]
 
     @staticmethod
     def backward(ctx, of_states):
         at, gates, recurrent, states, cells, squashed = ctx.saved_tensors
-        length, _, batch, units = states.shape
-        found, of_cells = _derivatives(gates.view(length, 2, batch, 4, units), cells, squashed)
-        forgets = gates[..., units : 2 * units].unbind()
-        cell = torch.zeros_like(states[0])
-        state, turned = of_states[-1], recurrent.transpose(1, 2)
-        for step in range(length - 1, -1, -1):
-            cell.addcmul_(state, of_cells[step])
-            found[step, :, :, :3] *= cell[:, :, None]
-            found[step, :, :, 3] *= state
-            if step:
-                cell *= forgets[step]
-                state = torch.baddbmm(of_states[step - 1], found[step].flatten(2), turned)
-        found = found.flatten(3)  # (length, 2, batch, 4 * units)
-        later, earlier = (each.transpose(0, 1).flatten(1, 2) for each in (found[1:], states[:-1]))  # (2, …, dim)
-        of_recurrent = torch.bmm(earlier.transpose(1, 2), later)
-        of_products = _aten.embedding_dense_backward(found.view(len(at), -1), at, ctx.num_products, -1, False)
+        of_gates, of_cells = _derivatives(gates, cells, squashed)
+        _go_back(of_gates, of_cells, gates, of_states, recurrent.transpose(1, 2))
+        of_gates = of_gates.flatten(3)  # (2, length, batch, 4 * units)
+        of_recurrent = torch.bmm(states[:, :-1].flatten(1, 2).transpose(1, 2), of_gates[:, 1:].flatten(1, 2))
+        of_products = _aten.embedding_dense_backward(of_gates.view(len(at), -1), at, ctx.num_products, -1, False)
         return of_products, None, of_recurrent
 
 
-def _step(gate, before, recurrent, state, cell, squashed):
-    """One word more, in place; gives (state, cell)."""
-    units = cell.shape[-1]
-    if before is not None:
-        gate.baddbmm_(before[0], recurrent)
-    gate[..., : 2 * units].sigmoid_()
-    takes, forgets, new, shows = gate.chunk(4, dim=-1)
-    torch.mul(takes, new.tanh_(), out=cell)
-    if before is not None:
-        cell.addcmul_(forgets, before[1])
-    torch.mul(shows.sigmoid_(), torch.tanh(cell, out=squashed), out=state)
-    return state, cell
+def _read(gates, recurrent, states, cells, squashed):
+    """Fills in what each word makes of the state before, and the gates it does so by.
+
+    Args:
+        gates: (2, length, batch, 4, units): of the words alone; becomes what lets in, what is kept, what is new, what
+            is shown.
+        recurrent: (2, units, 4 * units).
+        states, cells, squashed: (2, length, batch, units); the last are the tanh of cells.
+    """
+    of_words = (gates.flatten(3), gates[:, :, :, :2], *gates.unbind(3), states, cells, squashed)
+    state = cell = None
+    for gate, both, takes, keeps, new, shows, next_state, next_cell, flat in zip(
+        *(each.unbind(1) for each in of_words)
+    ):
+        if state is not None:
+            gate.baddbmm_(state, recurrent)
+        both.sigmoid_()
+        torch.mul(takes, new.tanh_(), out=next_cell)
+        if cell is not None:
+            next_cell.addcmul_(keeps, cell)
+        torch.mul(shows.sigmoid_(), torch.tanh(next_cell, out=flat), out=next_state)
+        state, cell = next_state, next_cell
 
 
 def _derivatives(gates, cells, squashed):
-    """By what the gradients of a cell (of the last gate: of a state) come to its gates, and a state's to its cell."""
-    takes, forgets, new, shows = gates.unbind(3)
-    found = torch.empty_like(gates)
-    _aten.sigmoid_backward.grad_input(new, takes, grad_input=found[:, :, :, 0])
-    found[0, :, :, 1] = 0
-    _aten.sigmoid_backward.grad_input(cells[:-1], forgets[1:], grad_input=found[1:, :, :, 1])
-    _aten.tanh_backward.grad_input(takes, new, grad_input=found[:, :, :, 2])
-    _aten.sigmoid_backward.grad_input(squashed, shows, grad_input=found[:, :, :, 3])
-    return found, _aten.tanh_backward(shows, squashed)
+    """By what a cell's gradient (the last gate's: a state's) comes to each gate, and a state's to its cell."""
+    takes, keeps, new, shows = gates.unbind(3)
+    of_gates = torch.empty_like(gates)
+    of_takes, of_keeps, of_new, of_shows = of_gates.unbind(3)
+    _aten.sigmoid_backward.grad_input(new, takes, grad_input=of_takes)
+    of_keeps[:, 0] = 0
+    _aten.sigmoid_backward.grad_input(cells[:, :-1], keeps[:, 1:], grad_input=of_keeps[:, 1:])
+    _aten.tanh_backward.grad_input(takes, new, grad_input=of_new)
+    _aten.sigmoid_backward.grad_input(squashed, shows, grad_input=of_shows)
+    return of_gates, _aten.tanh_backward(shows, squashed)
+
+
+def _go_back(of_gates, of_cells, gates, of_states, turned):
+    """Makes gradients of what `_derivatives` gave, from the last word to the first.
+
+    Args:
+        of_gates: (2, length, batch, 4, units).
+        of_cells, of_states: (2, length, batch, units); the latter are the gradients of the states from outside.
+        gates: (2, length, batch, 4, units).
+        turned: (2, 4 * units, units).
+    """
+    of_words = (
+        of_gates.flatten(3),
+        of_gates[:, :, :, :3],
+        of_gates[:, :, :, 3],
+        gates[:, :, :, 1],
+        of_cells,
+        of_states,
+    )
+    cell = torch.zeros_like(of_states[:, 0])
+    on_three, later = cell[:, :, None], None
+    for gate, three, shows, keeps, of_cell, state in zip(*(each.unbind(1)[::-1] for each in of_words)):
+        if later is not None:
+            state = torch.baddbmm(state, later, turned)
+        cell.addcmul_(state, of_cell)
+        three.mul_(on_three)
+        shows.mul_(state)
+        cell.mul_(keeps)
+        later = gate
 
 
 def prepare(layer):
