@@ -23,8 +23,22 @@ hypothesis.settings.register_profile("kmodels", deadline=None)
 hypothesis.settings.load_profile("kmodels")
 
 
+# What starts processes takes longest: first, so that at the end no process has such a one left and the others none, and
+# together, so that what such a file sets up is mostly set up once.
+_LONGEST = (
+    "cluster",
+    "workers",
+    "test_equal_backends",
+    "test_readme",
+    "test_export",
+    "test_resume",
+    "test_interruption",
+)
+
+
 def pytest_collection_modifyitems(items):
     """Tests marked `backend` run on the chosen backend; choosing it comes before they import Keras."""
+    items.sort(key=lambda item: not any(name in (item.path.stem, item.path.parent.name) for name in _LONGEST))
     if "keras" in sys.modules:
         raise pytest.UsageError(
             "a test module imports Keras at its top: that would choose the backend before the tests do"

@@ -71,20 +71,19 @@ class WordEmbedding(keras.layers.Layer):
     def call(self, token_ids, padding_mask, training=False):
         x = ops.take(self.embeddings, token_ids, axis=0)  # (batch, length, embedding_dim)
         if training and self.dropout:
-            x = x * ops.take(
-                self.dropped(ops.ones_like(ops.reshape(x, (-1, self.embedding_dim)))), self._same(token_ids), axis=0
-            )
+            of_tokens = self.dropped(ops.ones_like(ops.reshape(x, (-1, self.embedding_dim))))
+            x = x * ops.take(of_tokens, self._last_of_word(token_ids), axis=0)
         return x * ops.cast(self.shown(padding_mask, training), x.dtype)[:, :, None]
 
     def dropped(self, rows):
-        """Some elements 0, the others larger by as much: (number of rows, embedding_dim)."""
+        """Rows, (…, embedding_dim), with some elements 0 and the others larger by as much."""
         return keras.random.dropout(rows, self.dropout, seed=self.dropout_generator)
 
-    def _same(self, token_ids):
-        """One place for each word among all of the batch's: int32, (batch, length)."""
+    def _last_of_word(self, token_ids):
+        """The number of the batch's last token that is the same word: int32, (batch, length)."""
         words = ops.reshape(token_ids, (-1,))
-        last = ops.segment_max(ops.arange(ops.size(words), dtype="int32"), words, num_segments=self.vocabulary_size)
-        return ops.take(last, token_ids, axis=0)
+        numbers = ops.arange(ops.size(words), dtype="int32")
+        return ops.take(ops.segment_max(numbers, words, num_segments=self.vocabulary_size), token_ids, axis=0)
 
     def shown(self, padding_mask, training):
         """Which tokens have their word's vector: bool, (batch, length)."""
