@@ -16,7 +16,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 if "PYTEST_XDIST_WORKER" not in os.environ:  # what one of these processes has compiled is there for the others
     os.environ["KMODELS_CACHE"] = os.path.join(_HOME.name, "cache")
 # The tests' models run for milliseconds: compiling them well takes longer than running them.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false",
+)
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("kmodels", deadline=None)
