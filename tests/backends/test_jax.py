@@ -120,3 +120,15 @@ def test_a_compiled_program_is_kept_whole_or_not_at_all(tmp_path, monkeypatch):
     cache.put("program", b"compiled")
     assert cache.get("program") == b"compiled"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_compiled_program_larger_than_the_user_lets_it_be_is_not_kept(tmp_path):
+    from jax._src.lru_cache import LRUCache
+
+    from kmodels import backends
+
+    backends.current().configure()
+    cache = LRUCache(str(tmp_path), max_size=4)
+    with pytest.warns(UserWarning, match="exceeds"):
+        cache.put("program", b"compiled")
+    assert cache.get("program") is None

@@ -19,8 +19,9 @@ def put(cache, key, value):
         value: bytes.
     """
     path = cache.path / f"{key}{lru_cache._CACHE_SUFFIX}"
-    if cache.eviction_enabled:  # then it has a lock
+    if cache.eviction_enabled:  # then it has a lock, and sees to what is too large
         _jax_put(cache, key, value)
+        return
     if path.exists():
         return
     with tempfile.TemporaryDirectory(dir=cache.path) as beside:
