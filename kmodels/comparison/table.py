@@ -1,5 +1,6 @@
 """The runs in a folder as a table."""
 
+import os
 from pathlib import Path
 
 from kmodels import records
@@ -23,7 +24,7 @@ def rows(folder, sort="name"):
         raise InputError(f"sort must be one of {', '.join(COLUMNS)}; got {sort!r}{did_you_mean(sort, COLUMNS)}")
     if not Path(folder).is_dir():
         raise InputError(f"runs needs a folder; {folder} is none")
-    found = [_row(path.parent, folder) for path in sorted(Path(folder).rglob(records.CONFIG))]
+    found = [_row(path, folder) for path in sorted(_runs_below(folder))]
     missing = [row for row in found if row[sort] is None]
     found = [row for row in found if row[sort] is not None]
     is_figure = any(isinstance(row[sort], float) for row in found)
@@ -36,6 +37,14 @@ def text(table):
     widths = [max(len(line[number]) for line in cells) for number in range(len(COLUMNS))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells]
     return "\n".join(lines)
+
+
+def _runs_below(folder):
+    """The folders of runs; those of checkpoints, which a run in training removes meanwhile, are not looked into."""
+    for path, folders, files in os.walk(folder):
+        if records.CONFIG in files:
+            folders[:] = [name for name in folders if name != records.CHECKPOINTS]
+            yield Path(path)
 
 
 def _row(folder, root):

@@ -91,6 +91,12 @@ def losses_of_a_whole_run(tmp_path_factory):
     return [line["training_loss"] for line in kmodels.train(**settings | LONG, workers=2).history]
 
 
+def folders_of_checkpoints(folder):
+    """Those with checkpoints in them, at any depth; checkpoints that are removed meanwhile are passed over."""
+    inside = {path: names for path, names, _ in os.walk(folder) if Path(path).name == "checkpoints"}
+    return [path for path, names in inside.items() if any(name.startswith("epoch") for name in names)]
+
+
 @contextlib.contextmanager
 def a_loss(lose, cluster, folder):
     """A context in which a worker is lost once, when there are checkpoints in a folder."""
@@ -98,7 +104,7 @@ def a_loss(lose, cluster, folder):
 
     def watch():
         while not lost and not ended.wait(0.01):
-            processes = list(folder.glob("**/checkpoints/epoch*")) and trainers(folder)
+            processes = folders_of_checkpoints(folder) and trainers(folder)
             if processes and lose(processes, cluster):
                 lost.append(True)
 
@@ -164,10 +170,7 @@ def interrupted(command, settings, folder, count=1):
     )
     end = time.monotonic() + 200
 
-    def begun():
-        return {path.parent for path in folder.glob("**/checkpoints/epoch*")}
-
-    while process.poll() is None and len(begun()) < count and time.monotonic() < end:
+    while process.poll() is None and len(folders_of_checkpoints(folder)) < count and time.monotonic() < end:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     try:

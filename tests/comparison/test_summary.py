@@ -1,6 +1,7 @@
 """From run folders to what can be said about them, and to a table."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -203,3 +204,23 @@ def test_the_table_sorts_by_any_column_and_shows_unfinished_runs(tmp_path):
     assert len({len(line.rstrip()) for line in text.splitlines()}) <= 4
     with pytest.raises(InputError, match="did you mean 'accuracy'"):
         table.rows(tmp_path, sort="acuracy")
+
+
+def test_the_table_is_there_while_runs_remove_checkpoints(tmp_path, monkeypatch):
+    write_run(tmp_path / "grid", finished=False)
+    (run,) = (tmp_path / "grid").iterdir()
+    checkpoint, gone = run / records.CHECKPOINTS / "epoch-0000-step-000004", tmp_path / "gone"
+    for folder in (checkpoint, gone):
+        folder.mkdir(parents=True)
+    scandir = os.scandir
+
+    def removed_when_looked_into(path):
+        for folder in (checkpoint, gone):
+            if os.fspath(path) == str(folder):
+                folder.rmdir()
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", removed_when_looked_into)
+    (row,) = table.rows(tmp_path)
+    assert row["name"] == f"grid/{run.name}"
+    assert checkpoint.is_dir() and not gone.exists()
