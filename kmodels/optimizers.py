@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from kmodels import backends
@@ -31,12 +32,19 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
         self.decay = decay
 
     def __call__(self, step):
-        done = ops.cast(step, "float32") + 1
+        return self._rate(ops.cast(step, "float32"), ops)
+
+    def on_host(self, step):
+        """The same number for an int, without a framework."""
+        return float(self._rate(np.float32(step), np))
+
+    def _rate(self, step, library):
+        done = step + 1
         climb = done / max(self.warmup_steps, 1)
         fall = (self.total_steps - done + 1) / max(self.total_steps - self.warmup_steps, 1)
-        factor = ops.minimum(climb, 1.0)
+        factor = library.minimum(climb, 1.0)
         if self.decay == "linear":
-            factor = ops.minimum(factor, ops.maximum(fall, 0.0))
+            factor = library.minimum(factor, library.maximum(fall, 0.0))
         return self.peak * factor
 
     def get_config(self):

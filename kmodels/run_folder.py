@@ -8,6 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import kmodels
 from kmodels import locks, records
 from kmodels.config import MAY_CHANGE, RunConfig
 from kmodels.errors import InputError
@@ -159,6 +160,7 @@ def environment(backend, framework):
     return {
         "backend": backend,
         **framework.describe(),
+        "kmodels": kmodels.__version__,
         **{name: importlib.metadata.version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",

@@ -205,8 +205,9 @@ def _check_continuation(folder, checkpoint, facts):
     """Raises InputError if the data is not the run's; says so if the software is not."""
     if checkpoint.state["data"] != facts["data"]:
         raise InputError(f"the data is not what the run in {folder} began with; give that data, or --overwrite")
-    before, now = checkpoint.state["environment"], facts["environment"]
-    changed = [f"{name} {before.get(name)} → {now.get(name)}" for name in now if before.get(name) != now.get(name)]
+    before = {"kmodels": "0.1.0"} | checkpoint.state["environment"]  # 0.1.0 did not note its own version
+    now = facts["environment"]
+    changed = [f"{name} {before[name]} → {now[name]}" for name in now if name in before and before[name] != now[name]]
     if changed:
         _say(f"not the same bits from here on: {', '.join(changed)}")
 

@@ -147,3 +147,37 @@ def test_a_schedule_without_warm_up_begins_at_its_peak():
     from kmodels.optimizers import WarmupSchedule
 
     assert float(WarmupSchedule(2.0, 0, 10, "linear")(0)) == 2.0
+
+
+@pytest.mark.parametrize("decay", ["linear", "constant"])
+def test_a_rate_is_the_same_without_a_framework(decay):
+    import keras
+
+    from kmodels.optimizers import WarmupSchedule
+
+    for warmup_steps, total_steps in ((0, 1), (7, 333), (123, 6315)):
+        schedule = WarmupSchedule(1.7e-3, warmup_steps, total_steps, decay)
+        for step in {0, 1, warmup_steps - 1, warmup_steps, total_steps // 3, total_steps - 1, total_steps + 5} - {-1}:
+            rate = float(keras.ops.convert_to_numpy(schedule(step)))
+            np.testing.assert_allclose(schedule.on_host(step), rate, rtol=1e-7)
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+def test_a_weight_is_held_to_its_constraint_and_one_without_a_gradient_stays():
+    import keras
+
+    from kmodels.optimizers import adamw
+
+    held = keras.Variable(np.ones(2, "float32"), name="kernel")
+    held.constraint = keras.constraints.MaxNorm(1.0, axis=0)
+    free, unused = (keras.Variable(np.ones(2, "float32"), name="kernel") for _ in range(2))
+    optimizer = adamw(0.1, weight_decay=0.0, clip_norm=0)
+    optimizer.build([held, free, unused])
+    gradient = keras.ops.convert_to_tensor(-np.ones(2, "float32"))
+    optimizer.apply([gradient, gradient, None], [held, free, unused])
+    optimizer.apply([gradient, gradient], [held, free])
+    values = [keras.ops.convert_to_numpy(each.value) for each in (held, free, unused)]
+    np.testing.assert_allclose(np.linalg.norm(values[0]), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(values[1], 1.2, rtol=1e-5)
+    np.testing.assert_array_equal(values[2], 1.0)
+    assert int(optimizer.iterations) == 2

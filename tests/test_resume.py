@@ -6,7 +6,7 @@ import pytest
 
 import kmodels
 from benchmarks.kill import bits
-from kmodels import checkpoints, records
+from kmodels import checkpoints, records, run_folder
 from kmodels.architectures import ARCHITECTURES
 from kmodels.data import tokenizer_training
 from tests.models.encoders import save_model, save_tokenizer
@@ -154,6 +154,28 @@ def test_other_data_under_the_same_names_is_refused(train, tmp_path, review_file
     review_files[0].write_text(review_files[0].read_text().replace("film", "movie"))
     with pytest.raises(kmodels.InputError, match="the data is not what the run"):
         train("killed")
+
+
+def test_a_run_that_goes_on_with_other_software_says_so(train, monkeypatch, capsys):
+    with pytest.raises(Killed):
+        train("killed", callbacks=[kill_at(0, 1)])
+    with pytest.raises(Killed):
+        train("killed", callbacks=[kill_at(1, 0)])
+    assert "same bits" not in capsys.readouterr().err
+    before = kmodels.__version__
+    monkeypatch.setattr(kmodels, "__version__", "99.0")
+    with pytest.raises(Killed):
+        train("killed", callbacks=[kill_at(1, 1)])
+    assert f"not the same bits from here on: kmodels {before} → 99.0\n" in capsys.readouterr().err
+
+
+def test_a_run_of_the_version_that_did_not_note_its_own_says_so_too(train, monkeypatch, capsys):
+    noted = run_folder.environment
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(run_folder, "environment", lambda *of: {k: v for k, v in noted(*of).items() if k != "kmodels"})
+        train("killed", callbacks=[kill_at(1, 1)])
+    train("killed")
+    assert "not the same bits from here on: kmodels 0.1.0 → " in capsys.readouterr().err
 
 
 def test_an_encoder_that_the_checkpoint_cannot_hold_is_refused_before_memory_is_taken(train, tmp_path):

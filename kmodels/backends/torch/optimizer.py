@@ -32,6 +32,7 @@ def _fused(kind: Any):
             super().__init__(*arguments, **settings)
             self._batches_on_host = HostCopy()
             self._parts = {}
+            self._plain = {}
 
         def build(self, variables):
             # The kernel goes through a weight and its moments as they lie in memory, whatever their strides say.
@@ -40,8 +41,22 @@ def _fused(kind: Any):
             super().build(variables)
 
         def apply(self, grads, trainable_variables=None):
-            super().apply(grads, trainable_variables)
+            if any(gradient is None for gradient in grads) or not self._are_plain(trainable_variables):
+                super().apply(grads, trainable_variables)
+            else:
+                self._backend_apply_gradients(grads, trainable_variables)
+                self._iterations.value.add_(1)
             self._batches_on_host.counted(self._iterations.value)
+
+        def _are_plain(self, variables):
+            """True for those of which Keras would only find out, in every step, that nothing else is to be done."""
+            if variables is None or not self.built or self.loss_scale_factor is not None:
+                return False
+            chosen = tuple(map(id, variables))
+            if chosen not in self._plain:
+                self._check_variables_are_known(variables)
+                self._plain[chosen] = not any(each.constraint or each.overwrite_with_gradient for each in variables)
+            return self._plain[chosen]
 
         def _batches(self):
             """How many batches were seen."""
@@ -50,6 +65,8 @@ def _fused(kind: Any):
         def _get_current_learning_rate(self):
             if not isinstance(self._learning_rate, LearningRateSchedule):
                 return super()._get_current_learning_rate()
+            if hasattr(self._learning_rate, "on_host"):
+                return self._learning_rate.on_host(self._batches())
             with keras.device("cpu"):
                 return float(self._learning_rate(self._batches()))
 

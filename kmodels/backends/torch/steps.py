@@ -50,11 +50,12 @@ class Step:
         with tables.by_rows(self._tables):
             (logits,) = self._computed(inputs, True)
             logits = logits.float()
-            loss = self._loss_of(logits, labels, weights)
+            cross_entropies, losses = self._losses_of(logits, labels)
+            loss = self._mean(losses, weights)
             self._optimizer.scale_loss(loss).backward()
         with torch.no_grad():
             self._optimizer.apply([tensor.grad for tensor in self._tensors], self._variables)
-            return self._figures(loss.detach(), logits.detach(), labels, weights)
+            return self._figures(loss.detach(), logits.detach(), cross_entropies.detach(), labels, weights)
 
     def _look_at_model(self):
         """Finds once what a compiled model has."""
@@ -72,22 +73,23 @@ class Step:
         self._tables = [tables.GradientByRows(variable) for variable in tables.tables_of(self._variables)]
         self._means, self._finite = [model._loss_tracker, *figures[:-1]], figures[-1]
 
-    def _loss_of(self, logits, labels, weights):
-        """What SmoothedCrossEntropy gives."""
-        of = self._model.loss
-        losses = functional.cross_entropy(logits, labels, reduction="none", label_smoothing=of.label_smoothing)
-        total = (losses * weights).sum()
-        return total / of.num_rows if of.num_rows else total / weights.sum().clamp(min=1e-30)
+    def _losses_of(self, logits, labels):
+        """Each sentence's cross-entropy, and what SmoothedCrossEntropy has of it, (batch,)."""
+        log_probabilities = functional.log_softmax(logits, -1)
+        cross_entropies = functional.nll_loss(log_probabilities, labels, reduction="none")
+        smoothing = self._model.loss.label_smoothing
+        if not smoothing:
+            return cross_entropies, cross_entropies
+        return cross_entropies, torch.lerp(cross_entropies, -log_probabilities.mean(-1), smoothing)
 
-    def _figures(self, loss, logits, labels, weights):
+    def _mean(self, losses, weights):
+        total, num_rows = (losses * weights).sum(), self._model.loss.num_rows
+        return total / num_rows if num_rows else total / weights.sum().clamp(min=1e-30)
+
+    def _figures(self, loss, logits, cross_entropies, labels, weights):
         """Brings the figures up to date, and tells them."""
-        of_rows = torch.stack(
-            [
-                functional.cross_entropy(logits, labels, reduction="none"),
-                (logits.argmax(-1) == labels).float(),
-                torch.ones_like(weights),
-            ]
-        )  # (3, batch)
+        ones = torch.ones_like(weights)
+        of_rows = torch.stack([cross_entropies, (logits.argmax(-1) == labels).float(), ones])  # (3, batch)
         cross_entropy, correct, rows = of_rows.mv((weights > 0).float()).unbind()
         totals = [mean.total.value for mean in self._means]
         counts = [mean.count.value for mean in self._means]
