@@ -41,10 +41,11 @@ def _fused(kind: Any):
             super().build(variables)
 
         def apply(self, grads, trainable_variables=None):
-            if any(gradient is None for gradient in grads) or not self._are_plain(trainable_variables):
-                super().apply(grads, trainable_variables)
+            variables = None if trainable_variables is None else list(trainable_variables)
+            if any(gradient is None for gradient in grads) or not self._are_plain(variables):
+                super().apply(grads, variables)
             else:
-                self._backend_apply_gradients(grads, trainable_variables)
+                self._backend_apply_gradients(grads, variables)
                 self._iterations.value.add_(1)
             self._batches_on_host.counted(self._iterations.value)
 
