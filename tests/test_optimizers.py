@@ -175,7 +175,7 @@ def test_a_weight_is_held_to_its_constraint_and_one_without_a_gradient_stays():
     optimizer.build([held, free, unused])
     gradient = keras.ops.convert_to_tensor(-np.ones(2, "float32"))
     optimizer.apply([gradient, gradient, None], [held, free, unused])
-    optimizer.apply([gradient, gradient], iter([held, free]))
+    optimizer.apply([gradient, gradient], (held, free))
     values = [keras.ops.convert_to_numpy(each.value) for each in (held, free, unused)]
     np.testing.assert_allclose(np.linalg.norm(values[0]), 1.0, rtol=1e-5)
     np.testing.assert_allclose(values[1], 1.2, rtol=1e-5)
