@@ -141,10 +141,10 @@ def go_on(folder, config, environment, checkpoint):
 
 def versions(backend):
     """{package: version} of all that decides a run's figures, without loading a framework; what is not installed as a
-    package of that name (a checkout, a framework's other builds) is left out.
+    package of that name (a framework's other builds) is left out.
     """
-    found = {}
-    for name in ("kmodels", *PACKAGES, backend):
+    found = {"kmodels": kmodels.__version__}
+    for name in (*PACKAGES, backend):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found
