@@ -26,3 +26,8 @@ class Interrupted(KeyboardInterrupt):
         name = signal.Signals(signal_number).name
         super().__init__(f"stopped by {name}; the same command again goes on from {where}")
         self.signal_number = signal_number
+
+
+def first_line(error):
+    """The first line of what an exception says."""
+    return str(error).strip().partition("\n")[0]

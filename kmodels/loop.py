@@ -110,7 +110,7 @@ def _said_in_one_line(folder, group):
     except backends.current().WORKER_ERRORS as error:
         if group.size == 1 or isinstance(error, RunError):
             raise
-        reason = str(error).strip().partition("\n")[0]
+        reason = backends.current().reason_of(error)
         raise RunError(f"another worker is lost, or doesn't answer: {reason:.300}") from error
 
 

@@ -22,6 +22,7 @@ alone()                          a context in which it works without the other w
 all_reduce(values, operation)    numbers of all workers, added up, or the largest of each; all must ask at once
 TELLS_OF_WHOLE_BATCHES           whether each worker's figures are of all workers' parts of a batch
 WORKER_ERRORS                    what is raised where another worker is lost
+reason_of(error)                 what such an error says, in one line
 """
 
 import importlib

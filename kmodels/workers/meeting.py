@@ -22,10 +22,12 @@ class Met:
 
     Attributes:
         addresses: "host:port", by rank: free ports, for the framework's own connections.
+        watched: "host:port", by rank: other free ports, for kmodels.workers.watch.
         host: the address by which the others reach this worker.
     """
 
     addresses: tuple[str, ...]
+    watched: tuple[str, ...]
     host: str
 
 
@@ -49,7 +51,7 @@ def meet(group, facts, seconds=50.0):
         return _receive(group, facts, end)
     with _connected(group, end, seconds) as connection:
         host = connection.getsockname()[0]
-        own = {"rank": group.rank, "size": group.size, "facts": facts, "address": f"{host}:{free_port(host)}"}
+        own = {"rank": group.rank, "size": group.size, "facts": facts, "addresses": _free_addresses(host)}
         with contextlib.suppress(OSError):  # then no answer comes either
             _send(connection, own)
         answer = _line(connection, end)
@@ -57,7 +59,7 @@ def meet(group, facts, seconds=50.0):
         raise RunError(f"worker 0 at {group.address}:{group.port} left before all workers had come")
     if "error" in answer:
         raise InputError(answer["error"])
-    return Met(tuple(answer["addresses"]), host)
+    return _met(answer["addresses"], host)
 
 
 def free_port(host=""):
@@ -67,9 +69,24 @@ def free_port(host=""):
         return probe.getsockname()[1]
 
 
+def _free_addresses(host, listen_on=None):
+    """["host:port", "host:port"]: one for the framework, one for the watch."""
+    with contextlib.ExitStack() as opened:  # both at once, or the second might be the first again
+        probes = [opened.enter_context(socket.socket()) for _ in range(2)]
+        for probe in probes:
+            probe.bind((host if listen_on is None else listen_on, 0))
+        return [f"{host}:{probe.getsockname()[1]}" for probe in probes]
+
+
+def _met(addresses, host):
+    """Met, of each worker's two addresses."""
+    frameworks, watches = zip(*addresses)
+    return Met(frameworks, watches, host)
+
+
 def _receive(group, facts, end):
     """Worker 0's part: hears all others, and answers them."""
-    found = {0: {"size": group.size, "facts": facts, "address": f"{group.address}:{free_port()}"}}
+    found = {0: {"size": group.size, "facts": facts, "addresses": _free_addresses(group.address, listen_on="")}}
     with contextlib.ExitStack() as opened:
         connections: list[socket.socket] = []
         server = opened.enter_context(_listening(group))
@@ -91,11 +108,11 @@ def _receive(group, facts, end):
                 _answer(connections, {"error": error})
                 raise InputError(error)
             found[said["rank"]] = said
-        addresses = [found[rank]["address"] for rank in range(group.size)]
+        addresses = [found[rank]["addresses"] for rank in range(group.size)]
         _answer(connections, {"addresses": addresses})
         # Not what the name of this host stands for here: that may be an address that only this host has.
         host = connections[0].getsockname()[0]
-    return Met(tuple(addresses), host)
+    return _met(addresses, host)
 
 
 def _is_worker(said):
@@ -103,7 +120,7 @@ def _is_worker(said):
         isinstance(said, dict)
         and isinstance(said.get("rank"), int)
         and isinstance(said.get("facts"), dict)
-        and isinstance(said.get("address"), str)
+        and isinstance(said.get("addresses"), list)
     )
 
 

@@ -1,6 +1,6 @@
 """Whether the other workers are still there: worker 0 and each other one exchange a byte every second.
 
-For frameworks that would abort the process where one is lost, instead of saying so.
+For frameworks that would abort the process where one is lost, or break it, instead of saying so.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ class Watch:
         group: kmodels.workers.group.Group.
         addresses: "host:port" by rank; at each but worker 0's, that worker waits for worker 0.
         seconds: of silence, after which a worker is lost; and of waiting for the first byte.
-        lost: function of a line of text, called once, in that thread.
+        lost: function of a line of text, which worker and why, called once, in that thread.
     """
 
     def __init__(self, group, addresses, seconds, lost):
@@ -48,7 +48,8 @@ class Watch:
                     if heard and GOODBYE in heard:
                         del others[rank]
                     elif heard is None or silent[rank] >= self._seconds:
-                        self._say(rank, "its connection ended" if heard is None else f"silent for {silent[rank]:.0f} s")
+                        reason = "its connection ended" if heard is None else f"silent for {silent[rank]:.0f} s"
+                        self._say(f"worker {rank}: {reason}")
                         return
                 if ending:
                     return
@@ -68,12 +69,12 @@ class Watch:
                 for rank in range(1, len(places))
             }
         except OSError as error:
-            self._say(0 if self._group.rank else "some", str(error))
+            self._say(f"{'worker 0' if self._group.rank else 'one that never came'}: {error}")
             return {}
 
-    def _say(self, rank, reason):
+    def _say(self, which):
         if not self._ended.is_set():
-            self._lost(f"another worker is lost, or doesn't answer: worker {rank}: {reason}")
+            self._lost(which)
 
 
 def _reached(host, port, end):

@@ -16,6 +16,7 @@ from keras.src.optimizers.base_optimizer import global_norm
 from kmodels.backends import DeviceMemory, cpu, encoder, functions
 from kmodels.backends.jax import kernels, programs, random_numbers, steps, tables
 from kmodels.backends.jax.recurrent import lstm
+from kmodels.errors import first_line
 from kmodels.workers import launch, watch
 
 
@@ -36,6 +37,7 @@ def configure(deterministic=False, trains_encoder=False):
 # Of a batch's parts, each with its worker, JAX makes one array.
 TELLS_OF_WHOLE_BATCHES = True
 WORKER_ERRORS = (jax.errors.JaxRuntimeError,)
+reason_of = first_line
 _watches: list[watch.Watch] = []
 
 
@@ -62,13 +64,14 @@ def join(group, met, seconds):
         # JAX aborts a process whose workers are lost, with a stack trace for a reason: ours sees it sooner.
         heartbeat_timeout_seconds=int(10 * seconds),
     )
-    _watches.append(watch.Watch(group, met.addresses, seconds, _end))
+    _watches.append(watch.Watch(group, met.watched, seconds, _end))
     devices = keras.distribution.list_devices()
     keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False))
 
 
-def _end(message):
+def _end(reason):
     """Ends this process, for another worker is lost and nothing can go on: called in a thread of its own."""
+    message = f"another worker is lost, or doesn't answer: {reason}"
     if not launch.say_reason(message):
         os.write(2, f"\nerror: {message}\n".encode())
     os._exit(1)

@@ -10,6 +10,7 @@ from kmodels.backends.tensorflow import halves, kernels
 from kmodels.backends.tensorflow.collective import all_reduce as all_reduce
 from kmodels.backends.tensorflow.collective import join as join
 from kmodels.backends.tensorflow.collective import leave as leave
+from kmodels.backends.tensorflow.collective import reason_of as reason_of
 from kmodels.backends.tensorflow.dropout import dropout
 from kmodels.backends.tensorflow.optimizer import optimizer_class as optimizer_class
 

@@ -6,11 +6,16 @@ import json
 import os
 
 import tensorflow as tf
+from tensorflow.python.eager import context
+
+from kmodels.workers import watch
 
 _GROUP_KEY = 1  # of all workers, for TensorFlow's collective operations
 _keys = itertools.count(1)  # each operation has its own, the same in every worker
 _num_workers = 1
 _wait_seconds = 0.0
+_watches: list[watch.Watch] = []
+_ABORTED = "Collective ops is aborted by: "
 
 
 def join(group, met, seconds):
@@ -22,7 +27,7 @@ def join(group, met, seconds):
     Args:
         group: kmodels.workers.group.Group.
         met: kmodels.workers.meeting.Met: where the workers are.
-        seconds: how long an operation waits for the others before it fails.
+        seconds: after which another worker is given up.
     """
     global _num_workers, _wait_seconds
     task = {"type": "worker", "index": group.rank}
@@ -32,11 +37,28 @@ def join(group, met, seconds):
         tf.config.set_visible_devices(gpus[group.local_rank % len(gpus)], "GPU")
     tf.distribute.MultiWorkerMirroredStrategy()
     del os.environ["TF_CONFIG"]  # Keras would take it for its own
-    _num_workers, _wait_seconds = group.size, seconds
+    # TensorFlow 2.21 frees what an operation that took too long still writes to: it may crash or hang for that. So the
+    # watch misses a worker first, and ends operations another way; the time is for one that answers without computing.
+    _num_workers, _wait_seconds = group.size, 10 * seconds
+    _watches.append(watch.Watch(group, met.watched, seconds, _abort))
+
+
+def _abort(reason):
+    """Has every operation fail that waits for another worker, or will: called in a thread of its own."""
+    context.context().abort_collective_ops(tf.errors.UNAVAILABLE, reason)
+
+
+def reason_of(error):
+    """The line of an error that tells why: others tell where in the graph it was, and what the user could do."""
+    said = [line for line in error.message.splitlines() if line.strip() and not line.startswith((" ", "\t"))]
+    telling = [line for line in said if not line.startswith(("Graph execution error:", "Detected at node"))]
+    return (telling or said or [type(error).__name__])[0].removeprefix(_ABORTED)
 
 
 def leave():
-    """Makes this process one that works alone again: nothing is to be done for that here."""
+    """Makes this process one that works alone again."""
+    while _watches:
+        _watches.pop().end()
 
 
 def all_reduce(values, operation):

@@ -17,7 +17,7 @@ from kmodels.backends.torch import graph, kernels, steps, tables, words
 from kmodels.backends.torch.dropout import dropout
 from kmodels.backends.torch.optimizer import optimizer_class as optimizer_class
 from kmodels.backends.torch.recurrent import lstm
-from kmodels.errors import RunError
+from kmodels.errors import RunError, first_line
 
 
 def configure(deterministic=False, trains_encoder=False):
@@ -37,6 +37,7 @@ def configure(deterministic=False, trains_encoder=False):
 # Each worker computes its own part of a batch; gradients are averaged (`optimizer_class`).
 TELLS_OF_WHOLE_BATCHES = False
 WORKER_ERRORS = (RuntimeError,)
+reason_of = first_line
 
 
 def join(group, met, seconds):
