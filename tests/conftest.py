@@ -39,6 +39,7 @@ _LONGEST = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
 def pytest_collection_modifyitems(items):
     """Tests marked `backend` run on the chosen backend; choosing it comes before they import Keras."""
     items.sort(key=lambda item: not any(name in (item.path.stem, item.path.parent.name) for name in _LONGEST))
@@ -47,6 +48,8 @@ def pytest_collection_modifyitems(items):
             "a test module imports Keras at its top: that would choose the backend before the tests do"
         )
     for item in items:
+        if item.get_closest_marker("one_backend"):
+            item.add_marker("backend")
         if item.get_closest_marker("backend"):
             item.fixturenames.insert(0, "chosen_backend")
 

@@ -78,7 +78,7 @@ def test_the_keys_of_the_readme_are_the_keys_of_a_record():
             assert f"`{stem}`" in text, key
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 def test_the_readmes_python_runs(tmp_path, monkeypatch):
     import keras
     import numpy as np
@@ -96,7 +96,7 @@ def test_the_readmes_python_runs(tmp_path, monkeypatch):
     assert (tmp_path / "best.weights.h5").is_file()
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 @pytest.mark.parametrize("name", ["kmodels.callbacks.best_epoch", "kmodels.callbacks.peak_memory"])
 def test_examples_in_docstrings_give_what_they_show(name):
     import keras
@@ -113,7 +113,7 @@ def test_examples_in_docstrings_give_what_they_show(name):
     assert results.failed == 0
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 @pytest.mark.parametrize("name", ["kmodels", "kmodels.training"])
 def test_examples_of_training_give_what_they_show(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -41,7 +41,7 @@ def files(tmp_path):
     return {Path(name).stem: str(tmp_path / name) for name, _ in EXAMPLES}
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 def test_the_documents_examples_train_and_load_again(files, tmp_path, capsys):
     flags = [f"--extension={path}" for path in files.values()]
     flags += ["--model=average", "--dataset=weather", "--epochs=3", "--batch_size=16", "--embedding_dim=12"]
@@ -54,7 +54,7 @@ def test_the_documents_examples_train_and_load_again(files, tmp_path, capsys):
     assert set(classifier.predict(["rain again", "the sun is out"])) <= {"bad", "good"}
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 def test_an_architecture_may_have_no_word_vectors_and_sizes_of_its_own(review_files, tmp_path):
     @extensions.architecture("counts", reads="words", summary="", defaults={"lstm_units": 4000})
     def counts(vocabulary_size, num_classes, lstm_units):

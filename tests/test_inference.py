@@ -57,6 +57,7 @@ def test_a_run_predicts_and_evaluates_as_it_was_validated(model, record_of, clas
     assert classifier.evaluate(*rows_of(shared_files[1])).to_json() == found.to_json()
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("model", ["textcnn", "roberta_pool"])
 def test_a_run_may_be_moved(model, record_of, classifier_of, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -66,6 +67,7 @@ def test_a_run_may_be_moved(model, record_of, classifier_of, tmp_path, monkeypat
     assert inference.settings_of("moved") == (classifier_of(model).config, ("0", "1"))
 
 
+@pytest.mark.one_backend
 def test_texts_come_as_any_iterable_and_may_be_none_at_all(classifier_of):
     classifier = classifier_of()
     expected = classifier.predict_proba(TEXTS)
@@ -76,6 +78,7 @@ def test_texts_come_as_any_iterable_and_may_be_none_at_all(classifier_of):
     assert classifier.predict([]) == []
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("texts", ["the film is great", b"bytes", ["good", None], [["the", "film"]], 3, None])
 def test_what_is_not_several_texts_is_a_type_error(classifier_of, texts):
     for method in (classifier_of().predict, classifier_of().predict_proba):
@@ -83,6 +86,7 @@ def test_what_is_not_several_texts_is_a_type_error(classifier_of, texts):
             method(texts)
 
 
+@pytest.mark.one_backend
 def test_the_longest_sentence_stays_the_runs(classifier_of):
     classifier = classifier_of()
     short = dataclasses.replace(classifier, config=dataclasses.replace(classifier.config, max_length=4))
@@ -91,12 +95,14 @@ def test_the_longest_sentence_stays_the_runs(classifier_of):
     assert classifier.predict_proba(whole) != pytest.approx(classifier.predict_proba(cut), abs=1e-3)
 
 
+@pytest.mark.one_backend
 def test_labels_are_names_or_numbers_of_classes(classifier_of):
     names = [classifier_of().evaluate(TEXTS, labels).to_json() for labels in (["1", "0", "0", "1"], [1, 0, 0, 1])]
     assert names[0] == names[1]
     assert names[0]["confusion_matrix"][1][1] == 1 + (classifier_of().predict(TEXTS[3:]) == ["1"])
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -115,6 +121,7 @@ def test_what_can_not_be_evaluated_is_an_input_error(classifier_of, arguments, m
         classifier_of().evaluate(**arguments)
 
 
+@pytest.mark.one_backend
 def test_the_examples_give_what_they_show(record_of):
     results = doctest.testmod(inference, extraglobs={"folder": record_of("textcnn").output_dir})
     assert results.attempted >= 6
@@ -175,6 +182,7 @@ def test_the_backend_asked_for_is_the_one_that_runs(command, record_of, chosen_b
         assert f"start a new process to use {other}" in command(folder, f"--backend={other}")[2]
 
 
+@pytest.mark.one_backend
 def test_without_a_file_the_command_takes_the_runs_validation_data(command, record_of, shared_files):
     status, out, _ = command(record_of("textcnn").output_dir)
     assert status == 0
@@ -182,6 +190,7 @@ def test_without_a_file_the_command_takes_the_runs_validation_data(command, reco
     assert json.loads(out)["loss"] == pytest.approx(record_of("textcnn")["best_validation_loss"], abs=1e-5)
 
 
+@pytest.mark.one_backend
 def test_a_terminal_gets_a_table_unless_json_is_asked_for(command, record_of, monkeypatch):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     folder = record_of("textcnn").output_dir
@@ -192,6 +201,7 @@ def test_a_terminal_gets_a_table_unless_json_is_asked_for(command, record_of, mo
     assert json.loads(out)["num_sentences"] == 32
 
 
+@pytest.mark.one_backend
 def test_help_is_there(command):
     status, out, _ = command("--help")
     assert status == 0
@@ -199,6 +209,7 @@ def test_help_is_there(command):
         assert f"--{flag}" in out
 
 
+@pytest.mark.one_backend
 def test_saved_probabilities_are_the_very_numbers(tmp_path):
     from kmodels.commands.evaluate import write_predictions
 
@@ -225,6 +236,7 @@ def folder_of_wrong_inputs(record_of, tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -260,6 +272,7 @@ def test_a_wrong_input_gets_one_line_and_leaves_nothing(
     assert {path: path.read_bytes() for path in folder_of_wrong_inputs.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("name", "place", "value", "message"),
     [
@@ -336,6 +349,7 @@ def test_an_encoder_is_built_with_the_weights_of_a_folder(tmp_path):
     assert trained[0] > trained[1] > trained[2]
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [

@@ -115,7 +115,7 @@ def load(folder, kind):
     return tokenizer, presets.load_backbone(str(folder), READS[kind], dropout=0.1)
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 def test_good_presets_and_runs_load(whole, runs):
     for (kind, _), folder in whole.items():
         tokenizer, backbone = load(folder, kind)
@@ -127,7 +127,7 @@ def test_good_presets_and_runs_load(whole, runs):
 # Objects in JSON
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 def test_the_attacking_model_would_run(chosen_backend, tmp_path):
     import keras
 
@@ -146,7 +146,7 @@ def attack(request, chosen_backend, tmp_path):
     assert not (tmp_path / "marker").exists()
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 @pytest.mark.parametrize("attack", OBJECTS, indirect=True)
 def test_no_object_beside_the_sizes_of_a_preset_is_made(attack, preset_copy):
     folder = preset_copy("bert", "keras")
@@ -162,7 +162,7 @@ def test_no_object_beside_the_sizes_of_a_preset_is_made(attack, preset_copy):
     assert load(folder, "bert")[1].num_layers == 2
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 @pytest.mark.parametrize("attack", OBJECTS, indirect=True)
 def test_an_object_in_place_of_a_preset_or_a_size_is_refused(attack, preset_copy):
     folder = preset_copy("bert", "keras")
@@ -179,7 +179,7 @@ def test_an_object_in_place_of_a_preset_or_a_size_is_refused(attack, preset_copy
             refused(lambda: load(folder, "bert"), folder)
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 @pytest.mark.parametrize("attack", OBJECTS, indirect=True)
 def test_no_object_in_a_run_is_made(attack, run_copy):
     folder = run_copy("bert_base_pool")
@@ -196,7 +196,7 @@ def test_no_object_in_a_run_is_made(attack, run_copy):
     assert kmodels.load(folder).label_names == ("bad", "good")
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 @pytest.mark.parametrize("attack", ["model"], indirect=True)
 def test_a_model_of_kaggle_is_read_as_its_folder(attack, preset_copy, monkeypatch):
     import kagglehub
@@ -280,7 +280,7 @@ def test_a_weight_file_cut_short_is_refused(size, honest):
     refused(lambda: weight_files.check([honest]), honest)
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 @pytest.mark.parametrize("name", attacks.DISHONEST)
 def test_presets_and_runs_with_such_arrays_are_refused(name, preset_copy, run_copy, tmp_path):
     preset, run = preset_copy("bert", "keras"), run_copy("textcnn")
@@ -292,7 +292,7 @@ def test_presets_and_runs_with_such_arrays_are_refused(name, preset_copy, run_co
     assert not (tmp_path / "outside").exists()
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 @pytest.mark.parametrize("change", ["reshaped", "moved"])
 def test_arrays_of_another_model_are_refused(change, preset_copy, run_copy):
     def reshaped(file, name, _):
@@ -334,7 +334,7 @@ def cut_in_two(folder, format):
     return index, names
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 @pytest.mark.parametrize("format", ["keras", "hugging_face"])
 def test_parts_of_weights_are_files_of_the_folder(format, preset_copy, tmp_path):
     folder = preset_copy("bert", format)
@@ -362,7 +362,7 @@ def test_parts_of_weights_are_files_of_the_folder(format, preset_copy, tmp_path)
     load(folder, "bert")
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 def test_every_part_that_keras_opens_is_checked(preset_copy, tmp_path):
     folder = preset_copy("bert", "keras")
     index, names = cut_in_two(folder, "keras")
@@ -385,7 +385,7 @@ def link_to_blobs(snapshot):
         path.symlink_to(os.path.relpath(blobs / str(number), path.parent))
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 @pytest.mark.parametrize(("kind", "format"), FORMATS)
 def test_a_link_out_of_a_preset_is_refused_and_one_inside_a_hubs_cache_is_read(kind, format, preset_copy, tmp_path):
     folder = preset_copy(kind, format)
@@ -406,7 +406,7 @@ def test_a_link_out_of_a_preset_is_refused_and_one_inside_a_hubs_cache_is_read(k
     refused(lambda: load(snapshot, kind), snapshot, "link")
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 def test_a_link_out_of_a_run_and_a_pipe_in_it_are_refused(run_copy, tmp_path):
     folder = run_copy("textcnn")
     for name in ("config.json", "model.json", "tokenizer.json", "best.weights.h5"):
@@ -423,7 +423,7 @@ def test_a_link_out_of_a_run_and_a_pipe_in_it_are_refused(run_copy, tmp_path):
 # Safetensors
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 @pytest.mark.parametrize("name", attacks.DISHONEST_SAFETENSORS)
 def test_a_dishonest_safetensors_file_is_refused(name, preset_copy):
     folder = preset_copy("bert", "hugging_face")
@@ -432,7 +432,7 @@ def test_a_dishonest_safetensors_file_is_refused(name, preset_copy):
         refused(lambda: load(folder, "bert"), folder)
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 @pytest.mark.parametrize("kind", READS)
 @pytest.mark.parametrize("shape", [(2**62, 0), (), (3,), (2, 2, 2)])
 def test_a_tensor_of_another_shape_is_refused(kind, shape, preset_copy):
@@ -444,7 +444,7 @@ def test_a_tensor_of_another_shape_is_refused(kind, shape, preset_copy):
         refused(lambda: load(folder, kind), folder)
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 @pytest.mark.parametrize("dtype", ["BOOL", "I8", "I64", "F8_E4M3", "C64"])
 def test_tensors_that_are_no_floats_are_refused(dtype, preset_copy):
     size = {"I64": 8, "C64": 8}.get(dtype, 1)
@@ -457,7 +457,7 @@ def test_tensors_that_are_no_floats_are_refused(dtype, preset_copy):
 # Sizes
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 @pytest.mark.parametrize("size", [10**5, 10**9, 10**12, 10**300])
 @pytest.mark.parametrize(("kind", "format"), FORMATS)
 def test_a_preset_larger_than_its_weights_is_refused_before_memory_is_taken(size, kind, format, preset_copy):
@@ -469,7 +469,7 @@ def test_a_preset_larger_than_its_weights_is_refused_before_memory_is_taken(size
             refused(lambda: load(folder, kind), folder)
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 @pytest.mark.parametrize(("kind", "format"), FORMATS)
 def test_many_tiny_layers_that_the_weights_do_not_have_are_refused(kind, format, preset_copy):
     folder = preset_copy(kind, format)
@@ -480,7 +480,7 @@ def test_many_tiny_layers_that_the_weights_do_not_have_are_refused(kind, format,
         refused(lambda: load(folder, kind), folder)
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 @pytest.mark.parametrize("size", [10**5, 10**12])
 def test_a_run_larger_than_its_weights_is_refused_before_memory_is_taken(size, run_copy):
     folder = run_copy("bert_base_pool")
@@ -499,7 +499,7 @@ def test_a_run_larger_than_its_weights_is_refused_before_memory_is_taken(size, r
             refused(lambda: kmodels.load(folder), folder)
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 def test_a_batch_is_no_larger_than_memory_whatever_a_run_says(run_copy):
     folder = run_copy("textcnn")
     for name in ("batch_size", "max_length"):
@@ -509,7 +509,7 @@ def test_a_batch_is_no_larger_than_memory_whatever_a_run_says(run_copy):
         assert classifier.predict_proba(SENTENCES).shape == (3, 2)
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 @pytest.mark.parametrize("model", ARCHITECTURES)
 def test_what_is_counted_before_a_model_is_built_is_nearly_all_of_it(model, chosen_backend):
     import keras_hub
@@ -542,7 +542,7 @@ HOSTILE = [None, True, -1, 0.5, 2**64, "a\nb\x1b]", [[]], {"a": {}}]
 STAGES = {"normalizer", "pre_tokenizer", "post_processor", "decoder", "truncation", "padding"}  # of no use here
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 @pytest.mark.parametrize("format", JSON_FILES)
 def test_json_without_end_is_refused(format, preset_copy):
     folder = preset_copy("roberta", format)
@@ -556,7 +556,7 @@ def test_json_without_end_is_refused(format, preset_copy):
             refused(lambda: load(folder, "roberta"), path)
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 def test_json_without_end_in_a_run_is_refused(run_copy):
     folder = run_copy("textcnn")
     for name in ("config.json", "model.json", "tokenizer.json"):
@@ -577,7 +577,7 @@ def places(value, found=()):
         yield from places(child, (*found, key))
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 @pytest.mark.parametrize("kind", READS)
 @pytest.mark.parametrize("format", JSON_FILES)
 def test_a_tokenizer_is_read_or_refused_whatever_its_json_holds(format, kind, preset_copy):
@@ -597,7 +597,7 @@ def test_a_tokenizer_is_read_or_refused_whatever_its_json_holds(format, kind, pr
                     attempt(lambda: presets.load_tokenizer(str(folder), READS[kind]))
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 @pytest.mark.parametrize("format", JSON_FILES)
 def test_an_encoder_is_read_or_refused_whatever_its_json_holds(format, preset_copy):
     from kmodels.models import presets
@@ -612,7 +612,7 @@ def test_an_encoder_is_read_or_refused_whatever_its_json_holds(format, preset_co
                 attempt(lambda: presets.load_backbone(str(folder), "wordpiece", 0.1))
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 def test_a_run_is_read_or_refused_whatever_its_json_holds(run_copy):
     folder = run_copy("bert_base_pool")
     inside = [("backbone",), ("backbone", "class"), ("backbone", "config"), ("backbone", "variant")]
@@ -623,7 +623,7 @@ def test_a_run_is_read_or_refused_whatever_its_json_holds(run_copy):
                 attempt(lambda: kmodels.load(folder))
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 @pytest.mark.parametrize("change", [{"precision": "auto"}, {"kernel_sizes": [2, 2]}, {"embedding_dim": None}])
 def test_settings_that_no_run_has_are_refused(change, run_copy):
     folder = run_copy("textcnn")

@@ -7,7 +7,7 @@ import pytest
 import kmodels
 from benchmarks.kill import bits
 from kmodels import checkpoints, records, run_folder
-from kmodels.architectures import ARCHITECTURES
+from kmodels.config import BACKENDS
 from kmodels.data import tokenizer_training
 from tests.models.encoders import save_model, save_tokenizer
 from tests.reviews import tiny_settings
@@ -53,14 +53,18 @@ def train_with_kills(train, places, *args, **settings):
     return train("killed", *args, **settings)
 
 
-# bert_large_pool is bert_base_pool with another preset.
-@pytest.mark.parametrize("model", [model for model in ARCHITECTURES if model != "bert_large_pool"])
-def test_a_run_killed_at_any_step_ends_in_the_same_bits(train, model, tmp_path):
-    is_encoder = ARCHITECTURES[model].is_encoder
+# An encoder takes many seconds to start: each backend has one. bert_large_pool is bert_base_pool with another preset.
+ENCODERS = dict(zip(BACKENDS, ("bert_base_pool", "roberta_pool", "bert_base_lstm")))
+
+
+@pytest.mark.parametrize("model", ["textcnn", "bilstm", "encoder"])
+def test_a_run_killed_at_any_step_ends_in_the_same_bits(train, model, chosen_backend, tmp_path):
+    is_encoder = model == "encoder"
+    model = ENCODERS[chosen_backend] if is_encoder else model
     settings = {"word_dropout": 0.2}
     train("whole", model, **settings)
     every = [(epoch, step) for epoch in range(2) for step in range(6)]
-    places = sorted(random.Random(model).sample(every, 1 if is_encoder else 2))  # an encoder takes seconds to start
+    places = sorted(random.Random(model).sample(every, 1 if is_encoder else 2))
     train_with_kills(train, places, model, **settings)
     assert bits(tmp_path / "killed") == bits(tmp_path / "whole")
 
@@ -83,14 +87,14 @@ def test_every_recipe_goes_on_in_the_same_bits(train, settings, tmp_path):
     assert bits(tmp_path / "killed") == bits(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("settings", [{"lora_rank": 2, "frozen_layers": 1}, {"layer_decay": 0.5}], ids=str)
-def test_low_rank_updates_frozen_layers_and_rates_by_layer_go_on_without_their_preset(train, tmp_path, settings):
+def test_low_rank_updates_frozen_layers_and_rates_by_layer_go_on_without_their_preset(train, tmp_path):
+    settings = {"lora_rank": 2, "frozen_layers": 1, "layer_decay": 0.5}
     train("whole", "bert_base_pool", **settings)
     train_with_kills(train, [(1, 2)], "bert_base_pool", **settings)
     assert bits(tmp_path / "killed") == bits(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("source", ["file", "encoder"])
+@pytest.mark.parametrize("source", ["file", pytest.param("encoder", marks=pytest.mark.one_backend)])
 def test_a_run_with_word_vectors_goes_on_without_what_they_are_from(train, tmp_path, source):
     path = tmp_path / "vectors"
     if source == "file":
@@ -109,6 +113,7 @@ def test_a_run_with_word_vectors_goes_on_without_what_they_are_from(train, tmp_p
     assert bits(tmp_path / "killed") == bits(tmp_path / "whole")
 
 
+@pytest.mark.one_backend
 def test_a_run_killed_before_its_record_is_written_only_writes_the_record(train, tmp_path):
     train("killed")
     whole = bits(tmp_path / "killed")
@@ -117,6 +122,7 @@ def test_a_run_killed_before_its_record_is_written_only_writes_the_record(train,
     assert bits(tmp_path / "killed") == whole
 
 
+@pytest.mark.one_backend
 def test_a_run_that_patience_ended_stays_ended(train, tmp_path):
     settings = {"patience": 1, "learning_rate": 0.5, "epochs": 30}
     record = train("killed", **settings)
@@ -135,6 +141,7 @@ def test_more_epochs_continue_a_finished_run(train, tmp_path):
     assert bits(tmp_path / "longer") == bits(tmp_path / "whole")
 
 
+@pytest.mark.one_backend
 def test_other_settings_are_refused_with_what_differs_and_what_may(train, tmp_path):
     with pytest.raises(Killed):
         train("killed", callbacks=[kill_at(1, 1)])
@@ -148,6 +155,7 @@ def test_other_settings_are_refused_with_what_differs_and_what_may(train, tmp_pa
     assert sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "killed").rglob("*")) == before
 
 
+@pytest.mark.one_backend
 def test_other_data_under_the_same_names_is_refused(train, tmp_path, review_files):
     with pytest.raises(Killed):
         train("killed", callbacks=[kill_at(1, 1)])
@@ -156,6 +164,7 @@ def test_other_data_under_the_same_names_is_refused(train, tmp_path, review_file
         train("killed")
 
 
+@pytest.mark.one_backend
 def test_a_run_that_goes_on_with_other_software_says_so(train, monkeypatch, capsys):
     with pytest.raises(Killed):
         train("killed", callbacks=[kill_at(0, 1)])
@@ -169,6 +178,7 @@ def test_a_run_that_goes_on_with_other_software_says_so(train, monkeypatch, caps
     assert f"not the same bits from here on: kmodels {before} → 99.0\n" in capsys.readouterr().err
 
 
+@pytest.mark.one_backend
 def test_a_run_of_the_version_that_did_not_note_its_own_says_so_too(train, monkeypatch, capsys):
     noted = run_folder.environment
     with monkeypatch.context() as patch, pytest.raises(Killed):
@@ -178,6 +188,7 @@ def test_a_run_of_the_version_that_did_not_note_its_own_says_so_too(train, monke
     assert "not the same bits from here on: kmodels 0.1.0 → " in capsys.readouterr().err
 
 
+@pytest.mark.one_backend
 def test_an_encoder_that_the_checkpoint_cannot_hold_is_refused_before_memory_is_taken(train, tmp_path):
     with pytest.raises(Killed):
         train("killed", "bert_base_pool", callbacks=[kill_at(0, 1)])
@@ -189,6 +200,7 @@ def test_an_encoder_that_the_checkpoint_cannot_hold_is_refused_before_memory_is_
         train("killed", "bert_base_pool")
 
 
+@pytest.mark.one_backend
 def test_overwrite_begins_anew(train, tmp_path):
     with pytest.raises(Killed):
         train("killed", callbacks=[kill_at(1, 1)])
@@ -197,6 +209,7 @@ def test_overwrite_begins_anew(train, tmp_path):
     assert bits(tmp_path / "killed") == bits(tmp_path / "whole")
 
 
+@pytest.mark.one_backend
 def test_a_folder_that_was_only_begun_is_begun_again(train, tmp_path):
     train("whole")
     (tmp_path / "begun").mkdir()
@@ -206,6 +219,7 @@ def test_a_folder_that_was_only_begun_is_begun_again(train, tmp_path):
     assert bits(tmp_path / "begun") == bits(tmp_path / "whole")
 
 
+@pytest.mark.one_backend
 def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_used(train, tmp_path, capsys):
     train("whole")
     with pytest.raises(Killed):
@@ -219,6 +233,7 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_used(train, tmp_
     assert bits(tmp_path / "killed") == bits(tmp_path / "whole")
 
 
+@pytest.mark.one_backend
 def test_users_callbacks_may_keep_a_state(train):
     import keras
 

@@ -104,6 +104,7 @@ def test_the_same_seed_gives_the_same_run(run, tmp_path):
     assert losses[0] == losses[1] != losses[2]
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("monitor", ["loss", "accuracy"])
 def test_the_best_epoch_is_the_one_that_monitor_names(run, monitor):
     record = run(epochs=4, monitor=monitor, learning_rate=0.1)
@@ -113,12 +114,14 @@ def test_the_best_epoch_is_the_one_that_monitor_names(run, monitor):
     assert record["best_validation_accuracy"] == record.history[best]["validation_accuracy"]
 
 
+@pytest.mark.one_backend
 def test_patience_stops_a_run_that_gets_no_better(run):
     record = run(epochs=30, patience=2, learning_rate=0.5)
     assert record["epoch"] == record["best_epoch"] + 2 < 29
     assert record["training_epochs"] == record["epoch"]
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("model", ["textcnn", "bert_base_pool"])
 def test_a_run_written_before_a_setting_was_there_is_the_same_run(run, model):
     first = run(model)
@@ -128,12 +131,14 @@ def test_a_run_written_before_a_setting_was_there_is_the_same_run(run, model):
     assert run(model).metrics == first.metrics
 
 
+@pytest.mark.one_backend
 def test_a_finished_run_gives_its_record_without_training(run):
     first = run()
     again = run(precision="auto")
     assert again.metrics == first.metrics
 
 
+@pytest.mark.one_backend
 def test_a_folder_with_another_run_is_refused_with_what_differs(run):
     record = run()
     before = record.output_dir.joinpath("metrics.json").read_bytes()
@@ -143,6 +148,7 @@ def test_a_folder_with_another_run_is_refused_with_what_differs(run):
     assert run(seed=5, overwrite=True).config["seed"] == 5
 
 
+@pytest.mark.one_backend
 def test_overwrite_removes_what_a_run_left_and_nothing_else(run, tmp_path):
     record = run()
     (record.output_dir / "notes.txt").write_text("mine")
@@ -258,6 +264,7 @@ def test_the_average_of_the_weights_is_judged_and_kept_and_the_training_is_the_s
     assert kept == pytest.approx(averaged["validation_loss"], rel=1e-4)
 
 
+@pytest.mark.one_backend
 def test_tensorboard_reads_what_a_run_writes(run):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -267,7 +274,7 @@ def test_tensorboard_reads_what_a_run_writes(run):
     assert losses == pytest.approx([line["validation_loss"] for line in record.history])
 
 
-@pytest.mark.parametrize("model", ["bert_base_pool", "roberta_pool"])
+@pytest.mark.parametrize("model", ["bert_base_pool", pytest.param("roberta_pool", marks=pytest.mark.one_backend)])
 def test_frozen_layers_and_lora_train_less_and_load_again(run, tmp_path, model):
     import keras
 
@@ -296,6 +303,7 @@ def test_lora_is_merged_into_the_saved_weights(run, review_files):
     assert record["best_validation_loss"] == pytest.approx(loss, abs=1e-4)
 
 
+@pytest.mark.one_backend
 def test_metrics_and_history_are_whole_json(run):
     record = run()
     assert json.loads((record.output_dir / records.METRICS).read_text()) == record.metrics

@@ -218,6 +218,7 @@ def test_an_encoder_gives_the_outputs_of_transformers(kind, class_name, settings
     assert backbone.max_sequence_length == SIZES["max_position_embeddings"] - offset
 
 
+@pytest.mark.one_backend
 def test_names_that_google_gave_to_layer_norms_are_read(presets, transformers, copy_of):
     folder = copy_of("bert", "hugging_face")
 
@@ -242,6 +243,7 @@ def test_weights_in_parts_and_in_half_precision_are_read(presets, transformers, 
     assert_same_outputs(outputs(backbone), expected_outputs(model.float()))
 
 
+@pytest.mark.one_backend
 def test_a_checkpoint_without_pooler_serves_where_none_is_read(presets, transformers, tmp_path):
     model = save_model(tmp_path, "bert", "BertForMaskedLM")
     (tmp_path / "tokenizer.json").touch()
@@ -259,6 +261,7 @@ def test_dropout_is_what_the_caller_says(kind, presets, whole):
         assert {layer.rate for layer in backbone._flatten_layers() if type(layer).__name__ == "Dropout"} == {0.25}
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     "changes",
     [
@@ -283,6 +286,7 @@ def test_what_an_encoder_cannot_be_is_refused(changes, presets, copy_of):
     refused(lambda: presets.load_backbone(str(folder), "wordpiece", 0.1), folder, named)
 
 
+@pytest.mark.one_backend
 def test_a_roberta_without_room_for_positions_is_refused(presets, copy_of):
     folder = copy_of("roberta", "hugging_face")
     change_json(folder / "config.json", pad_token_id=31)
@@ -291,12 +295,14 @@ def test_a_roberta_without_room_for_positions_is_refused(presets, copy_of):
     refused(lambda: presets.load_backbone(str(folder), "byte_level_bpe", 0.1), "pad_token_id")
 
 
+@pytest.mark.one_backend
 def test_quantized_tensors_are_refused(presets, copy_of):
     folder = copy_of("bert", "hugging_face")
     change_tensors(folder / "model.safetensors", lambda tensors: {k: v.astype("int8") for k, v in tensors.items()})
     refused(lambda: presets.load_backbone(str(folder), "wordpiece", 0.1), folder, "I8")
 
 
+@pytest.mark.one_backend
 def test_a_lone_pickle_is_refused_and_none_is_opened(presets, copy_of, tmp_path):
     class Touch:
         def __reduce__(self):
@@ -350,6 +356,7 @@ def config_beside(folder, kind):
     (folder / "model.safetensors").touch()
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("layout", ["tokenizer.json", "vocabularies", "vocabularies alone"])
 @pytest.mark.parametrize(("name", "settings"), TOKENIZERS)
 def test_a_tokenizer_gives_the_ids_of_transformers(name, settings, layout, presets, transformers, trained, tmp_path):
@@ -363,6 +370,7 @@ def test_a_tokenizer_gives_the_ids_of_transformers(name, settings, layout, prese
     assert_same_ids(tokenizer, tmp_path)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("kind", READS)
 def test_a_tokenizer_without_a_class_of_its_own_is_taken_whole(kind, presets, transformers, trained, tmp_path):
     import tokenizers as library
@@ -376,6 +384,7 @@ def test_a_tokenizer_without_a_class_of_its_own_is_taken_whole(kind, presets, tr
     assert_same_ids(presets.load_tokenizer(str(tmp_path), READS[kind]), tmp_path, [*TEXTS, "a <user> film"])
 
 
+@pytest.mark.one_backend
 def test_the_settings_beside_tokenizer_json_count_as_in_transformers(presets, transformers, trained, tmp_path):
     save_tokenizer(tmp_path, trained["cased"], cased=True)
     config_beside(tmp_path, "bert")
@@ -398,6 +407,7 @@ def added_token(settings):
     return settings | {"added_tokens": [*settings["added_tokens"], token]}
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("kind", "file", "change", "reason"),
     [
@@ -441,6 +451,7 @@ def test_a_folder_in_keras_format_gives_the_outputs_of_kerashub(kind, presets, w
     assert_same_outputs(outputs(again), outputs(backbone), atol=0)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(("name", "lowercase"), [("bert", True), ("cased", False), ("roberta", None)])
 def test_a_folder_in_keras_format_gives_the_ids_of_kerashub_on_ascii(name, lowercase, presets, trained, copy_of):
     kind = "roberta" if name == "roberta" else "bert"
@@ -452,6 +463,7 @@ def test_a_folder_in_keras_format_gives_the_ids_of_kerashub_on_ascii(name, lower
         assert tokenizer.encode([text]).token_ids.tolist()[1:-1] == np.asarray(reference(text)).tolist()
 
 
+@pytest.mark.one_backend
 def test_a_folder_that_keras_nlp_wrote_loads(presets, copy_of):
     folder = copy_of("bert", "keras")
     for path in (folder / "config.json", folder / "tokenizer.json"):
@@ -460,6 +472,7 @@ def test_a_folder_that_keras_nlp_wrote_loads(presets, copy_of):
     assert presets.load_tokenizer(str(folder), "wordpiece").kind == "wordpiece"
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("file", ["config.json", "tokenizer.json"])
 @pytest.mark.parametrize("class_name", ["__lambda__", "Lambda", "GPT2Backbone"])
 def test_no_class_but_those_expected_is_made_of_a_folder(file, class_name, presets, copy_of):
@@ -531,6 +544,7 @@ TOTAL = 7699.5155497
 # Out of reach, missing, damaged
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("preset", "reads", "parts"),
     [
@@ -549,12 +563,14 @@ def test_what_names_no_preset_is_refused_before_anything_is_loaded(preset, reads
     refused(lambda: preset_places.check(preset, reads), *parts)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("format", ["hugging_face", "keras"])
 def test_a_folder_of_the_other_kind_is_refused(format, preset_places, whole):
     for kind, reads, wanted in (("bert", "byte_level_bpe", "Roberta"), ("roberta", "wordpiece", "Bert")):
         refused(lambda: preset_places.check(str(whole[kind, format]), reads), whole[kind, format], wanted, kind)  # noqa: B023
 
 
+@pytest.mark.one_backend
 def test_a_folder_without_a_config_that_says_its_kind_is_refused(preset_places, tmp_path):
     path = tmp_path / "config.json"
     refused(lambda: preset_places.check(str(tmp_path), "wordpiece"), tmp_path, "config.json", "has none")
@@ -569,6 +585,7 @@ def test_a_folder_without_a_config_that_says_its_kind_is_refused(preset_places, 
         refused(lambda: preset_places.check(str(tmp_path), "wordpiece"), path, reason)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("kind", "format", "file"),
     [
@@ -588,6 +605,7 @@ def test_a_folder_without_a_file_it_needs_is_refused(kind, format, file, preset_
     refused(lambda: preset_places.check(str(folder), READS[kind]), folder, "it must have", file)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("format", "file"),
     [
@@ -613,6 +631,7 @@ def test_a_file_cut_short_is_refused(format, file, part, presets, copy_of):
     refused(load, folder)
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("changes", [{"hidden_dim": 32}, {"num_layers": 3}, {"vocabulary_size": "many"}, None])
 def test_weights_that_do_not_fit_their_config_are_refused(changes, presets, copy_of):
     folder = copy_of("bert", "keras")
@@ -632,6 +651,7 @@ def no_network(monkeypatch, tmp_path):
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path))
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("preset", "reads"),
     [
@@ -650,6 +670,7 @@ def test_what_is_out_of_reach_is_refused_within_seconds(preset, reads, presets, 
     assert time.perf_counter() - start < 10
 
 
+@pytest.mark.one_backend
 def test_a_handle_of_the_hub_is_read_as_its_folder(presets, transformers, whole, monkeypatch):
     import huggingface_hub
     from huggingface_hub.errors import HTTPError
@@ -675,6 +696,7 @@ def config_of(preset, **settings):
     return RunConfig(model="bert_base_pool", preset=str(preset), **{"max_length": 16} | settings).resolved("jax")
 
 
+@pytest.mark.one_backend
 def test_a_length_beyond_the_encoder_is_refused(presets, whole):
     for format, longest in (("hugging_face", 32), ("keras", 30)):
         folder = whole["bert", format]
@@ -684,6 +706,7 @@ def test_a_length_beyond_the_encoder_is_refused(presets, whole):
     refused(lambda: presets.load(config_of("scratch:tiny", vocabulary_size=100, max_length=513), SENTENCES), "512")
 
 
+@pytest.mark.one_backend
 def test_a_tokenizer_with_more_tokens_than_the_encoder_has_vectors_is_refused(presets, copy_of):
     folder = copy_of("bert", "hugging_face")
     change_json(folder / "config.json", vocab_size=50)

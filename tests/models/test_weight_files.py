@@ -41,6 +41,7 @@ def test_weights_are_read_as_they_were_written(tmp_path, model):
         np.testing.assert_array_equal(written, read)
 
 
+@pytest.mark.one_backend
 def test_a_disk_that_fills_anywhere_in_the_file_is_one_plain_error(tmp_path, model, capfd):
     weight_files.save(model, tmp_path / "whole.weights.h5")
     size = (tmp_path / "whole.weights.h5").stat().st_size
@@ -55,6 +56,7 @@ def test_a_disk_that_fills_anywhere_in_the_file_is_one_plain_error(tmp_path, mod
     weight_files.load(model, tmp_path / "full.weights.h5")
 
 
+@pytest.mark.one_backend
 def test_a_folder_that_is_not_there_is_a_plain_error(tmp_path, model):
     with pytest.raises(FileNotFoundError):
         weight_files.save(model, tmp_path / "nowhere" / "a.weights.h5")

@@ -52,6 +52,7 @@ def test_a_words_vector_is_the_mean_of_the_lower_layers_over_its_tokens(encoder,
     np.testing.assert_allclose(vectors(encoder, num_layers), expected(encoder, num_layers), atol=2e-5)
 
 
+@pytest.mark.one_backend
 def test_half_of_the_layers_is_what_a_run_takes_by_itself(encoder):
     assert (vectors(encoder, None) == vectors(encoder, 2)).all()
 
@@ -63,6 +64,7 @@ def test_no_layer_is_the_token_table(encoder):
     np.testing.assert_allclose(vectors(encoder, 0), rows, atol=1e-6)
 
 
+@pytest.mark.one_backend
 def test_more_layers_than_there_are_is_refused(encoder):
     with pytest.raises(InputError, match=r"embedding_layers must be at most 4, the layers of .*; got 5"):
         vectors(encoder, 5)
@@ -81,6 +83,7 @@ def test_the_runs_precision_does_not_reach_the_vectors(encoder):
     np.testing.assert_allclose(found, expected(encoder, 2), atol=2e-5)
 
 
+@pytest.mark.one_backend
 def test_what_is_kept_between_runs_is_of_the_very_encoder(encoder, tmp_path, monkeypatch):
     monkeypatch.setenv("KMODELS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(token_cache, "LEAST_TEXTS", 1)

@@ -54,7 +54,7 @@ def test_a_pipe_of_text_gives_a_line_for_each_sentence_in_order(record_of, monke
     np.testing.assert_allclose([line["probability"] for line in lines], expected.max(axis=1), rtol=0, atol=1e-5)
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 def test_a_csv_file_with_quoted_newlines_and_bad_lines(record_of, capfdbinary, tmp_path):
     path, output = tmp_path / "reviews.csv", tmp_path / "labels.jsonl"
     path.write_bytes(b'id,review\n1,"the film\nis great"\n2\n3,\xff\n4,"the plot, is awful"\n5,\n')
@@ -72,7 +72,7 @@ def test_a_csv_file_with_quoted_newlines_and_bad_lines(record_of, capfdbinary, t
     assert [line.get("label") for line in lines] == [None] * 5
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 def test_strict_answers_what_came_before_the_first_bad_line(record_of, monkeypatch, capfdbinary, tmp_path):
     content = b"the film is great\nthe plot is awful\n\xffoops\nthe film is great\n"
     with stdin_of(monkeypatch, content):
@@ -87,7 +87,7 @@ def test_strict_answers_what_came_before_the_first_bad_line(record_of, monkeypat
     assert (status, lines, list(tmp_path.iterdir())) == (2, [], [])
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 def test_the_file_for_glue(record_of, capfdbinary, tmp_path):
     path, glue = tmp_path / "test.tsv", tmp_path / "SST-2.tsv"
     path.write_text('index\tsentence\n0\tthe film is great\n1\tthe "plot is awful\n2\t\n')
@@ -104,14 +104,14 @@ def test_the_file_for_glue(record_of, capfdbinary, tmp_path):
     assert not glue.exists()
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 @pytest.mark.parametrize("file_format", ["text", "csv", "jsonl"])
 def test_empty_input_gives_nothing(record_of, monkeypatch, capfdbinary, file_format):
     with stdin_of(monkeypatch, b""):
         assert predicted(capfdbinary, record_of().output_dir, f"--format={file_format}") == (0, [], "")
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 def test_an_empty_sentence_is_a_sentence(record_of, monkeypatch, capfdbinary):
     with stdin_of(monkeypatch, b"\n\nthe film is great\n"):
         status, lines, _ = predicted(capfdbinary, record_of().output_dir)
@@ -120,7 +120,7 @@ def test_an_empty_sentence_is_a_sentence(record_of, monkeypatch, capfdbinary):
     assert lines[2]["label"] == "1"
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 def test_weights_that_are_no_numbers_are_not_answered(record_of, monkeypatch, capfdbinary):
     monkeypatch.setattr(
         prediction.Predictor, "probabilities", lambda self, tokenized: np.full((len(tokenized.lengths), 2), np.nan)
@@ -131,7 +131,7 @@ def test_weights_that_are_no_numbers_are_not_answered(record_of, monkeypatch, ca
     assert "must be numbers" in err
 
 
-@pytest.mark.backend
+@pytest.mark.one_backend
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -107,9 +107,9 @@ def test_a_stopped_run_goes_on_with_another_number_of_workers(shared_files, tmp_
 
 def test_as_many_workers_go_on_to_the_same_figures(shared_files, tmp_path, chosen_backend):
     """From the middle of an epoch, with dropout that each worker draws by itself."""
-    long = {"workers": 2, "dropout": 0.2, "epochs": 3, "batch_size": 4, "max_train_examples": 48}
+    long = {"workers": 2, "dropout": 0.2, "word_dropout": 0.2, "epochs": 3, "batch_size": 4, "max_train_examples": 48}
     whole, stopped = (
-        settings_of(shared_files, tmp_path / name, "bert_base_pool", **long) for name in ("whole", "stopped")
+        settings_of(shared_files, tmp_path / name, "textcnn", **long) for name in ("whole", "stopped")
     )
     whole = kmodels.train(**whole)
     stopped["checkpoint_seconds"] = 1e-9
@@ -141,6 +141,7 @@ def test_a_worker_that_dies_or_hangs_ends_the_run(how, shared_files, tmp_path, m
     assert list((folder / records.CHECKPOINTS).glob("epoch*"))
 
 
+@pytest.mark.one_backend
 def test_workers_that_differ_are_told_before_the_first_step(shared_files, tmp_path, chosen_backend):
     from kmodels.workers.meeting import free_port
 
@@ -159,6 +160,7 @@ def test_workers_that_differ_are_told_before_the_first_step(shared_files, tmp_pa
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.one_backend
 def test_a_batch_that_the_workers_can_not_share_is_refused(shared_files, tmp_path):
     with pytest.raises(InputError, match="batch_size must be a multiple of the number of workers, 3; got 20"):
         kmodels.train(**settings_of(shared_files, tmp_path / "run", workers=3))
