@@ -108,9 +108,7 @@ def test_a_stopped_run_goes_on_with_another_number_of_workers(shared_files, tmp_
 def test_as_many_workers_go_on_to_the_same_figures(shared_files, tmp_path, chosen_backend):
     """From the middle of an epoch, with dropout that each worker draws by itself."""
     long = {"workers": 2, "dropout": 0.2, "word_dropout": 0.2, "epochs": 3, "batch_size": 4, "max_train_examples": 48}
-    whole, stopped = (
-        settings_of(shared_files, tmp_path / name, "textcnn", **long) for name in ("whole", "stopped")
-    )
+    whole, stopped = (settings_of(shared_files, tmp_path / name, "textcnn", **long) for name in ("whole", "stopped"))
     whole = kmodels.train(**whole)
     stopped["checkpoint_seconds"] = 1e-9
     process, folder = started(stopped)
