@@ -44,7 +44,7 @@ SIZES = {
     "textcnn": {"num_filters": 16},
     "bilstm": {"lstm_units": 16, "word_dropout": 0},
     "bert_base_pool": {"preset": "scratch:tiny"},
-    "bert_base_lstm": {"preset": "scratch:tiny"},
+    "bert_base_lstm": {"preset": "scratch:tiny", "lstm_units": 16},
     "roberta_pool": {"preset": "scratch:tiny"},
 }
 

@@ -92,6 +92,7 @@ def workers_of(process):
     return sorted(psutil.Process(process.pid).children(), key=lambda child: child.environ()["RANK"])
 
 
+@pytest.mark.one_backend
 def test_a_stopped_run_goes_on_with_another_number_of_workers(shared_files, tmp_path, chosen_backend):
     long = settings_of(shared_files, tmp_path / "stopped", epochs=10, workers=2)
     whole = kmodels.train(**settings_of(shared_files, tmp_path / "whole", epochs=10))

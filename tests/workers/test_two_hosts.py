@@ -83,6 +83,7 @@ def test_a_run_across_two_hosts_and_its_end_when_the_cable_is_cut(hosts, shared_
         assert process.returncode == 1, said
         last = said.splitlines()[-1]
         assert "error: another worker is lost, or doesn't answer: " in last, said
-        assert chosen_backend == "torch" or re.search(r"worker [01]: silent for \d+ s$", last), said
+        if chosen_backend != "torch":  # TensorFlow's own heartbeats may be missed first
+            assert re.search(r"worker [01]: silent for \d+ s$|stopped sending heartbeats", last), said
     assert time.monotonic() - cut < 60
     assert list((tmp_path / "cut").glob("checkpoints/epoch*"))

@@ -16,6 +16,7 @@ _num_workers = 1
 _wait_seconds = 0.0
 _watches: list[watch.Watch] = []
 _ABORTED = "Collective ops is aborted by: "
+_UNTELLING = ("Graph execution error:", "Detected at node", "The error could be from a previous operation.")
 
 
 def join(group, met, seconds):
@@ -49,10 +50,10 @@ def _abort(reason):
 
 
 def reason_of(error):
-    """The line of an error that tells why: others tell where in the graph it was, and what the user could do."""
+    """What an error says, in one line, without where in the graph it was and what the user could do."""
     said = [line for line in error.message.splitlines() if line.strip() and not line.startswith((" ", "\t"))]
-    telling = [line for line in said if not line.startswith(("Graph execution error:", "Detected at node"))]
-    return (telling or said or [type(error).__name__])[0].removeprefix(_ABORTED)
+    telling = [line.removeprefix(_ABORTED) for line in said if not line.startswith(_UNTELLING)]
+    return " ".join(telling or said) or type(error).__name__
 
 
 def leave():
