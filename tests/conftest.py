@@ -26,23 +26,25 @@ hypothesis.settings.register_profile("kmodels", deadline=None)
 hypothesis.settings.load_profile("kmodels")
 
 
-# What starts processes takes longest: first, so that at the end no process has such a one left and the others none, and
-# together, so that what such a file sets up is mostly set up once.
+# What takes longest, mostly for it starts processes: the files with which the processes of the tests begin.
 _LONGEST = (
-    "cluster",
-    "workers",
+    "test_lost_nodes",
+    "test_ray",
     "test_equal_backends",
     "test_readme",
-    "test_export",
-    "test_resume",
     "test_interruption",
+    "workers/test_training",
+    "test_resume",
+    "test_export",
+    "test_two_hosts",
+    "backends/test_tensorflow",
+    "tests/test_training",
 )
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Tests marked `backend` run on the chosen backend; choosing it comes before they import Keras."""
-    items.sort(key=lambda item: not any(name in (item.path.stem, item.path.parent.name) for name in _LONGEST))
     if "keras" in sys.modules:
         raise pytest.UsageError(
             "a test module imports Keras at its top: that would choose the backend before the tests do"
@@ -52,6 +54,27 @@ def pytest_collection_modifyitems(items):
             item.add_marker("backend")
         if item.get_closest_marker("backend"):
             item.fixturenames.insert(0, "chosen_backend")
+    selected = yield  # by marks
+    items[:] = _dealt(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    return selected
+
+
+def _dealt(items, num_processes):
+    """The tests in an order of which each process first takes an equal part: one that begins with long files.
+
+    So at the end none has a long test left and the others none; and what a file sets up is mostly set up once.
+    """
+    parts, rest = [[] for _ in range(num_processes)], list(items)
+    turns = [*range(num_processes), *reversed(range(num_processes))]
+    for number, name in enumerate(_LONGEST):
+        long = [item for item in rest if item.path.with_suffix("").as_posix().endswith(f"/{name}")]
+        parts[turns[number % len(turns)]] += long
+        rest = [item for item in rest if item not in long]
+    for number, part in enumerate(parts):
+        free = len(items) * (number + 1) // num_processes - sum(map(len, parts[: number + 1]))
+        part += rest[: max(0, free)]
+        rest = rest[max(0, free) :]
+    return [item for part in parts for item in part] + rest
 
 
 @pytest.fixture(scope="session")

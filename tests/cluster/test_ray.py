@@ -1,58 +1,26 @@
-"""A Ray cluster of two local nodes: it places a run's workers and a grid's runs, and what is lost is placed again."""
+"""A Ray cluster of two local nodes: it places a run's workers and a grid's runs."""
 
-import contextlib
-import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 import kmodels
 from kmodels import records
 from kmodels.commands import compare
 from kmodels.workers.meeting import free_port
-from tests.reviews import tiny_settings, write_review_files
+from tests.cluster.runs import AXES, folders_of_checkpoints, trainers
 
 pytest.importorskip("ray")
-AXES = ("model", "backend", "output_dir")  # what a grid names itself
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """Of two nodes, with a core each, on this machine."""
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    cluster.add_node(num_cpus=1)
-    yield cluster
-    cluster.shutdown()
 
 
 @pytest.fixture
 def address(cluster):
     return cluster.address
-
-
-@pytest.fixture
-def settings(tmp_path):
-    files = write_review_files(tmp_path)
-    return tiny_settings("textcnn", files, tmp_path / "run", backend="torch", epochs=3, checkpoint_seconds=1e-9)
-
-
-def trainers(folder):
-    """The processes that train a run in a folder, or runs in folders of it, and no other test's."""
-    return [
-        each
-        for each in psutil.process_iter(["cmdline"])
-        if (each.info["cmdline"] or [])[1:4] == ["-m", "kmodels", "train"]
-        and any(flag.startswith(f"--output_dir={folder}") for flag in each.info["cmdline"])
-    ]
 
 
 def test_workers_of_a_run_are_placed_and_give_the_run_of_this_machine(address, settings, tmp_path):
@@ -63,70 +31,6 @@ def test_workers_of_a_run_are_placed_and_give_the_run_of_this_machine(address, s
     assert not trainers(tmp_path / "run") and not list(tmp_path.glob(".ray-*"))
     here = kmodels.train(**settings | {"output_dir": str(tmp_path / "here")}, workers=2)
     assert [line["training_loss"] for line in record.history] == [line["training_loss"] for line in here.history]
-
-
-def kill_worker(processes, cluster):
-    os.kill(processes[-1].pid, signal.SIGKILL)
-    return True
-
-
-def lose_node(processes, cluster):
-    """Ends a node that holds one of them, and not the driver. Returns False if there is none yet."""
-    ancestors = {parent.pid for process in processes for parent in process.parents()}
-    for node in cluster.worker_nodes:
-        if any(raylet.process.pid in ancestors for raylet in node.all_processes["raylet"]):
-            cluster.remove_node(node, allow_graceful=False)
-            return True
-    return False
-
-
-# Enough that even a fast machine is not at the end before the loss; saving after every step would take minutes.
-LONG = {"epochs": 20, "checkpoint_seconds": 0.0}
-
-
-@pytest.fixture(scope="module")
-def losses_of_a_whole_run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole")
-    settings = tiny_settings("textcnn", write_review_files(folder), folder / "run", backend="torch")
-    return [line["training_loss"] for line in kmodels.train(**settings | LONG, workers=2).history]
-
-
-def folders_of_checkpoints(folder):
-    """Those with checkpoints in them, at any depth; checkpoints that are removed meanwhile are passed over."""
-    inside = {path: names for path, names, _ in os.walk(folder) if Path(path).name == "checkpoints"}
-    return [path for path, names in inside.items() if any(name.startswith("epoch") for name in names)]
-
-
-@contextlib.contextmanager
-def a_loss(lose, cluster, folder):
-    """A context in which a worker is lost once, when there are checkpoints in a folder."""
-    ended, lost = threading.Event(), []
-
-    def watch():
-        while not lost and not ended.wait(0.01):
-            processes = folders_of_checkpoints(folder) and trainers(folder)
-            if processes and lose(processes, cluster):
-                lost.append(True)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-    assert lost
-
-
-@pytest.mark.parametrize("lose", [kill_worker, lose_node])
-def test_workers_are_placed_again_after_one_is_lost_and_the_run_goes_on(
-    lose, cluster, settings, losses_of_a_whole_run, tmp_path
-):
-    if lose is lose_node:
-        cluster.add_node(num_cpus=1)  # takes the place of the one that will be lost
-    with a_loss(lose, cluster, tmp_path / "run"):
-        record = kmodels.train(**settings | LONG, workers=2, cluster=cluster.address)
-    assert [line["training_loss"] for line in record.history] == losses_of_a_whole_run
 
 
 def test_wrong_input_is_said_once_and_nothing_is_tried_again(address, settings, tmp_path):
@@ -147,16 +51,6 @@ def test_a_grid_is_made_on_the_nodes(address, settings, tmp_path, capsys):
     assert all((run / records.METRICS).is_file() for run in (tmp_path / "grid").glob("textcnn-*"))
     assert (tmp_path / "grid" / "report.html").is_file()
     assert "2 of 2" in capsys.readouterr().err
-
-
-def test_a_run_of_a_grid_is_made_on_another_node_when_its_own_is_lost(cluster, settings, tmp_path, capsys):
-    cluster.add_node(num_cpus=1)  # takes the place of the one that will be lost
-    flags = [f"--{name}={value}" for name, value in (settings | LONG).items() if name not in AXES]
-    grid = ["--models=textcnn", "--backends=torch", "--seeds=1,2", f"--output_dir={tmp_path / 'grid'}"]
-    with a_loss(lose_node, cluster, tmp_path / "grid"):
-        compare.run([*grid, *flags, f"--cluster={cluster.address}"])
-    assert "2 of 2" in capsys.readouterr().err
-    assert all((tmp_path / f"grid/textcnn-torch-seed-{seed}" / records.METRICS).is_file() for seed in (1, 2))
 
 
 def interrupted(command, settings, folder, count=1):
