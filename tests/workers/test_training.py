@@ -45,7 +45,7 @@ def predictions(record):
     return np.array(json.loads((record.output_dir / records.PREDICTIONS).read_text())["probabilities"])
 
 
-@pytest.mark.parametrize("model", ["bilstm", "bert_base_pool"])
+@pytest.mark.parametrize("model", ["bilstm", pytest.param("bert_base_pool", marks=pytest.mark.one_backend)])
 def test_two_workers_equal_one(model, shared_files, tmp_path, chosen_backend):
     short = {"epochs": 1, "max_train_examples": 50} if model == "bert_base_pool" else {}
     one, two = (
