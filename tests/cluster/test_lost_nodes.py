@@ -81,4 +81,7 @@ def test_a_run_of_a_grid_is_made_on_another_node_when_its_own_is_lost(cluster, s
     with a_loss(lose_node, cluster, tmp_path / "grid"):
         compare.run([*grid, *flags, f"--cluster={cluster.address}"])
     assert "2 of 2" in capsys.readouterr().err
-    assert all((tmp_path / f"grid/textcnn-torch-seed-{seed}" / records.METRICS).is_file() for seed in (1, 2))
+    runs = sorted((tmp_path / "grid").glob("textcnn-*"))
+    assert [run.name for run in runs] == ["textcnn-torch-seed-1", "textcnn-torch-seed-2"]
+    assert all((run / records.METRICS).is_file() for run in runs)
+    assert (tmp_path / "grid" / "report.html").is_file()

@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 
 import kmodels
-from kmodels import records
-from kmodels.commands import compare
 from kmodels.workers.meeting import free_port
 from tests.cluster.runs import AXES, folders_of_checkpoints, trainers
 
@@ -38,19 +36,6 @@ def test_wrong_input_is_said_once_and_nothing_is_tried_again(address, settings, 
     with pytest.raises(kmodels.InputError, match=r"train\.tsv"):
         kmodels.train(**settings, workers=2, cluster=address)
     assert not (tmp_path / "run").exists() and not list(tmp_path.glob(".ray-*"))
-
-
-def test_a_grid_is_made_on_the_nodes(address, settings, tmp_path, capsys):
-    flags = [f"--{name}={value}" for name, value in settings.items() if name not in AXES]
-    grid = ["--models=textcnn", "--backends=torch", "--seeds=1,2", f"--output_dir={tmp_path / 'grid'}"]
-    compare.run([*grid, *flags, f"--cluster={address}"])
-    assert [run.name for run in sorted((tmp_path / "grid").glob("textcnn-*"))] == [
-        "textcnn-torch-seed-1",
-        "textcnn-torch-seed-2",
-    ]
-    assert all((run / records.METRICS).is_file() for run in (tmp_path / "grid").glob("textcnn-*"))
-    assert (tmp_path / "grid" / "report.html").is_file()
-    assert "2 of 2" in capsys.readouterr().err
 
 
 def interrupted(command, settings, folder, count=1):
