@@ -121,6 +121,7 @@ def _is_worker(said):
         and isinstance(said.get("rank"), int)
         and isinstance(said.get("facts"), dict)
         and isinstance(said.get("addresses"), list)
+        and [type(address) for address in said["addresses"]] == [str, str]
     )
 
 

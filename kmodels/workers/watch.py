@@ -72,9 +72,9 @@ class Watch:
             self._say(f"{'worker 0' if self._group.rank else 'one that never came'}: {error}")
             return {}
 
-    def _say(self, which):
+    def _say(self, line):
         if not self._ended.is_set():
-            self._lost(which)
+            self._lost(line)
 
 
 def _reached(host, port, end):

@@ -41,8 +41,10 @@ def groups_of(size, port=None):
 def test_all_hear_the_same_addresses_whoever_comes_first(delays):
     found = met(groups_of(3), delays=delays)
     assert len({each.addresses for each in found}) == 1
-    assert len(set(found[0].addresses)) == 3
-    assert all(address.startswith("127.0.0.1:") for address in found[0].addresses)
+    assert len({each.watched for each in found}) == 1
+    both = found[0].addresses + found[0].watched
+    assert len(set(both)) == 6
+    assert all(address.startswith("127.0.0.1:") for address in both)
 
 
 @pytest.mark.parametrize("name", FACTS)
@@ -84,7 +86,13 @@ def test_a_taken_port_is_told():
             meet(Group(0, 2, 0, "127.0.0.1", port), FACTS, seconds=1)
 
 
-@pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b"\xff\n", b"[]\n", b'{"rank": 1}\n', b"", b"9" * 2**21])
+# One that says nearly what a worker does, and no two addresses.
+NEARLY = b'{"rank": 1, "size": 2, "facts": {"settings": "{}", "data": "abc", "versions": "1"}, "addresses": [1]}\n'
+
+
+@pytest.mark.parametrize(
+    "said", [b"GET / HTTP/1.1\r\n\r\n", b"\xff\n", b"[]\n", b'{"rank": 1}\n', NEARLY, b"", b"9" * 2**21]
+)
 def test_a_stranger_at_the_port_changes_nothing(said):
     groups = groups_of(2)
 
