@@ -49,10 +49,12 @@ def wait_for_checkpoint(folder, process, beyond=(0, 0)):
     raise AssertionError("no checkpoint came")
 
 
+# Deterministic kernels are asked for when a process starts, of each backend otherwise; the default ones are tried on
+# each in tests/test_resume.py.
 @pytest.mark.backend
-def test_a_process_killed_and_stopped_at_random_ends_in_the_same_bits(tmp_path, review_files):
-    """With deterministic kernels, which are asked for when a process starts; with the others, tests/test_resume.py."""
-    settings = {"deterministic": True}
+@pytest.mark.parametrize("deterministic", [True, pytest.param(False, marks=pytest.mark.one_backend)])
+def test_a_process_killed_and_stopped_at_random_ends_in_the_same_bits(tmp_path, review_files, deterministic):
+    settings = {"deterministic": deterministic}
     done = finish(tmp_path / "whole", review_files, **settings)
     assert done.returncode == 0, done.stderr
     numbers = random.Random(os.getpid())

@@ -62,9 +62,8 @@ def test_two_workers_equal_one(model, shared_files, tmp_path, chosen_backend):
     assert not (two.output_dir / "worker_0.log").exists()
 
 
-def test_four_workers_equal_one(shared_files, tmp_path, chosen_backend):
-    if chosen_backend != "torch":
-        pytest.skip("two of the others, four of one")
+@pytest.mark.one_backend
+def test_four_workers_equal_one(shared_files, tmp_path):
     one, four = (
         kmodels.train(
             **settings_of(
