@@ -1,7 +1,9 @@
 """Decides which one framework this process loads, before Keras exists."""
 
+import atexit
 import contextlib
 import ctypes
+import gc
 import importlib
 import importlib.util
 import os
@@ -58,8 +60,12 @@ _NEEDLESS = {"jax"}
 
 
 def run_as_command():
-    """Says that this process runs a command and no code of a user's own beside it, so that less need be imported."""
+    """Says that this process runs a command and no code of a user's own beside it.
+
+    So less need be imported, and what is imported is left out of Python's searches for cycles, as at its end all is.
+    """
     _NEEDLESS.update(("pandas", "sklearn"))
+    atexit.register(gc.freeze)
 
 
 def choose(name, deterministic=False):
@@ -89,8 +95,26 @@ def choose(name, deterministic=False):
     if name != "tensorflow":
         _refuse("tensorflow")
         _refuse("tensorflow_text")
-    with _without(_NEEDLESS - {name}), _without_compiler() if name == "torch" else contextlib.nullcontext():
-        _import_quietly("keras")
+    with _uncollected(), _without(_NEEDLESS - {name}):
+        with _without_compiler() if name == "torch" else contextlib.nullcontext():
+            _import_quietly("keras")
+
+
+@contextlib.contextmanager
+def _uncollected():
+    """A context without Python's searches for cycles: an import makes half a million objects, and nearly all stay.
+
+    In a command they are left out of later searches as well: a user's own program decides that for itself.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if "pandas" in _NEEDLESS:
+            gc.freeze()
+        if was_enabled:
+            gc.enable()
 
 
 def _import_quietly(module):

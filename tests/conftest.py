@@ -1,5 +1,6 @@
 """One test process loads one framework: the one KERAS_BACKEND names. No test needs a network."""
 
+import gc
 import os
 import sys
 import tempfile
@@ -21,6 +22,8 @@ os.environ.setdefault(
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false",
 )
 
+gc.disable()  # until the tests are collected, which makes what stays; see pytest_collection_finish
+
 # A busy machine is no failure.
 hypothesis.settings.register_profile("kmodels", deadline=None)
 hypothesis.settings.load_profile("kmodels")
@@ -40,6 +43,12 @@ _LONGEST = (
     "backends/test_tensorflow",
     "tests/test_training",
 )
+
+
+def pytest_collection_finish():
+    """What there is by now stays to the end: no search for cycles need go through it."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -88,6 +97,7 @@ def chosen_backend():
         import tensorflow as tf
 
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    gc.freeze()
     return name
 
 

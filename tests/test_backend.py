@@ -54,10 +54,11 @@ def test_without_any_backend_the_first_is_suggested(monkeypatch):
 @pytest.mark.parametrize("is_command", [True, False])
 @pytest.mark.parametrize("name", backend.BACKENDS)
 def test_a_process_loads_one_framework_and_a_command_less_of_others(name, is_command):
-    """All of it can be imported later; a user's own program finds Keras ready for it."""
+    """All of it can be imported later; a user's own program finds Keras ready for it, and its garbage collected."""
     code = f"""
-import sys
+import atexit, gc, sys
 from kmodels import backend
+atexit.register(lambda: print(gc.get_freeze_count() > 0, len(gc.get_objects()) == 0))
 if {is_command}:
     backend.run_as_command()
 backend.choose({name!r})
@@ -67,13 +68,16 @@ from keras.src.wrappers import sklearn_wrapper
 print(sklearn_wrapper.sklearn is not None)
 import kmodels.models.presets
 print(*sorted(module for module in ("jax", "tensorflow", "torch") if sys.modules.get(module)))
+print(gc.isenabled(), gc.get_freeze_count() > 0)
 """
     result = python(code, KERAS_BACKEND="")
-    imported, is_ready, frameworks = result.stdout.splitlines()
+    imported, is_ready, frameworks, searches, at_the_end = result.stdout.splitlines()
     needless = {"sympy", "torch._dynamo"} | ({"pandas", "sklearn"} if is_command else set())
     assert not needless & set(imported.split())
     assert is_ready == str(not is_command)
     assert frameworks == name, result.stderr
+    assert searches == f"True {is_command}"
+    assert at_the_end == f"{is_command} {is_command}"
 
 
 def test_training_on_torch_does_without_its_compiler(tmp_path):
