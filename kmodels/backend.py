@@ -95,9 +95,9 @@ def choose(name, deterministic=False):
     if name != "tensorflow":
         _refuse("tensorflow")
         _refuse("tensorflow_text")
-    with _uncollected(), _without(_NEEDLESS - {name}):
-        with _without_compiler() if name == "torch" else contextlib.nullcontext():
-            _import_quietly("keras")
+    compiler = _without_compiler() if name == "torch" else contextlib.nullcontext()
+    with _uncollected(), _without(_NEEDLESS - {name}), compiler:
+        _import_quietly("keras")
 
 
 @contextlib.contextmanager
