@@ -16,6 +16,7 @@ _num_workers = 1
 _wait_seconds = 0.0
 _watches: list[watch.Watch] = []
 _ABORTED = "Collective ops is aborted by: "
+_UNANSWERED = "RPC: /tensorflow.CoordinationService/Heartbeat"  # which worker 0 has
 _UNTELLING = ("Graph execution error:", "Detected at node", "The error could be from a previous operation.")
 
 
@@ -51,6 +52,8 @@ def _abort(reason):
 
 def reason_of(error):
     """What an error says, in one line, without where in the graph it was and what the user could do."""
+    if _UNANSWERED in error.message:
+        return "worker 0: no answer to a heartbeat"
     said = [line for line in error.message.splitlines() if line.strip() and not line.startswith((" ", "\t"))]
     telling = [line.removeprefix(_ABORTED) for line in said if not line.startswith(_UNTELLING)]
     return " ".join(telling or said) or type(error).__name__
