@@ -6,6 +6,7 @@ one that has another version, other settings or other data, is told in one line,
 
 import contextlib
 import json
+import secrets
 import socket
 import time
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from kmodels.errors import InputError, RunError
 
 MOST_BYTES = 2**20  # of a line; anybody may connect to a port
 RETRY_SECONDS = 0.2
+# Below what systems give out by themselves, so that no connection takes a free port before it is listened on.
+PORTS = range(20_000, 32_768)
 
 
 @dataclass(frozen=True)
@@ -64,17 +67,25 @@ def meet(group, facts, seconds=50.0):
 
 def free_port(host=""):
     """A TCP port of this host that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
+    with _bound(host) as probe:
         return probe.getsockname()[1]
+
+
+def _bound(host):
+    """A socket with a port that was free: of PORTS, if a few tries find one."""
+    probe = socket.socket()
+    for _ in range(20):
+        with contextlib.suppress(OSError):
+            probe.bind((host, secrets.choice(PORTS)))
+            return probe
+    probe.bind((host, 0))
+    return probe
 
 
 def _free_addresses(host, listen_on=None):
     """["host:port", "host:port"]: one for the framework, one for the watch."""
     with contextlib.ExitStack() as opened:  # both at once, or the second might be the first again
-        probes = [opened.enter_context(socket.socket()) for _ in range(2)]
-        for probe in probes:
-            probe.bind((host if listen_on is None else listen_on, 0))
+        probes = [opened.enter_context(_bound(host if listen_on is None else listen_on)) for _ in range(2)]
         return [f"{host}:{probe.getsockname()[1]}" for probe in probes]
 
 

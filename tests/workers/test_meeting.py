@@ -45,6 +45,7 @@ def test_all_hear_the_same_addresses_whoever_comes_first(delays):
     both = found[0].addresses + found[0].watched
     assert len(set(both)) == 6
     assert all(address.startswith("127.0.0.1:") for address in both)
+    assert all(int(address.rpartition(":")[2]) < 32_768 for address in both)  # what no connection is given
 
 
 @pytest.mark.parametrize("name", FACTS)
