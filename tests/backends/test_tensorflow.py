@@ -152,14 +152,3 @@ def test_a_run_in_halves_learns_what_a_whole_one_does(tmp_path):
     assert halves.num_streams() == 1  # this process
     expected = kmodels.train(**whole)["best_validation_loss"]
     assert float(loss) == pytest.approx(expected, abs=1e-3) and expected < 0.69
-
-
-def test_a_heartbeat_without_an_answer_is_said_in_words():
-    import tensorflow as tf
-
-    from kmodels.backends import current
-
-    error = tf.errors.DeadlineExceededError(
-        None, None, "Deadline Exceeded\nRPC: /tensorflow.CoordinationService/Heartbeat"
-    )
-    assert current().reason_of(error) == "worker 0: no answer to a heartbeat"

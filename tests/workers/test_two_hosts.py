@@ -16,7 +16,7 @@ from tests.reviews import tiny_settings
 
 ROOT = Path(__file__).parent.parent.parent
 pytestmark = pytest.mark.backend
-WAIT_SECONDS = 8
+WAIT_SECONDS = 14  # more than the 10 s that TensorFlow's own heartbeat has if nobody says otherwise
 
 
 def ip(*arguments):
@@ -78,13 +78,12 @@ def test_a_run_across_two_hosts_and_its_end_when_the_cable_is_cut(hosts, shared_
     (name, _), (cable, _), _ = hosts
     ip("-n", name, "link", "set", cable, "down")
     cut = time.monotonic()
-    heartbeat = "stopped sending heartbeats|worker 0: no answer to a heartbeat"
     for process in processes:
         said, _ = process.communicate(timeout=60)
         assert process.returncode == 1, said
         last = said.splitlines()[-1]
         assert "error: another worker is lost, or doesn't answer: " in last, said
-        if chosen_backend != "torch":  # TensorFlow's own heartbeats may be missed first
-            assert re.search(rf"worker [01]: silent for \d+ s$|{heartbeat}", last), said
+        if chosen_backend != "torch":
+            assert re.search(r"worker [01]: silent for \d+ s$", last), said
     assert time.monotonic() - cut < 60
     assert list((tmp_path / "cut").glob("checkpoints/epoch*"))

@@ -6,6 +6,7 @@ import json
 import os
 
 import tensorflow as tf
+from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
 from tensorflow.python.eager import context
 
 from kmodels.workers import watch
@@ -16,7 +17,6 @@ _num_workers = 1
 _wait_seconds = 0.0
 _watches: list[watch.Watch] = []
 _ABORTED = "Collective ops is aborted by: "
-_UNANSWERED = "RPC: /tensorflow.CoordinationService/Heartbeat"  # which worker 0 has
 _UNTELLING = ("Graph execution error:", "Detected at node", "The error could be from a previous operation.")
 
 
@@ -37,12 +37,26 @@ def join(group, met, seconds):
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         tf.config.set_visible_devices(gpus[group.local_rank % len(gpus)], "GPU")
+    _set_heartbeat(group.size, 10 * seconds)
     tf.distribute.MultiWorkerMirroredStrategy()
     del os.environ["TF_CONFIG"]  # Keras would take it for its own
     # TensorFlow 2.21 frees what an operation that took too long still writes to: it may crash or hang for that. So the
     # watch misses a worker first, and ends operations another way; the time is for one that answers without computing.
     _num_workers, _wait_seconds = group.size, 10 * seconds
     _watches.append(watch.Watch(group, met.watched, seconds, _abort))
+
+
+def _set_heartbeat(size, seconds):
+    """Has TensorFlow's own heartbeat give another worker up later than the watch: it doesn't always name who is lost.
+
+    The rest is what MultiWorkerMirroredStrategy configures where nothing is yet.
+    """
+    context.context().configure_coordination_service(
+        "standalone",
+        service_leader="/job:worker/replica:0/task:0",
+        coordinated_jobs=[coordination_config_pb2.CoordinatedJob(name="worker", num_tasks=size)],
+        heartbeat_timeout_in_ms=int(1000 * seconds),
+    )
 
 
 def _abort(reason):
@@ -52,8 +66,6 @@ def _abort(reason):
 
 def reason_of(error):
     """What an error says, in one line, without where in the graph it was and what the user could do."""
-    if _UNANSWERED in error.message:
-        return "worker 0: no answer to a heartbeat"
     said = [line for line in error.message.splitlines() if line.strip() and not line.startswith((" ", "\t"))]
     telling = [line.removeprefix(_ABORTED) for line in said if not line.startswith(_UNTELLING)]
     return " ".join(telling or said) or type(error).__name__
