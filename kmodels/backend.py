@@ -57,6 +57,8 @@ def is_installed(name):
 # What Keras imports where it is installed: JAX for a callback; pandas and scikit-learn for who gives `fit` frames or
 # takes a model for an estimator, which a command never does.
 _NEEDLESS = {"jax"}
+_NEEDLESS_IN_A_COMMAND = {"pandas", "sklearn"}
+_is_command = False
 
 
 def run_as_command():
@@ -64,7 +66,8 @@ def run_as_command():
 
     So less need be imported, and what is imported is left out of Python's searches for cycles, as at its end all is.
     """
-    _NEEDLESS.update(("pandas", "sklearn"))
+    global _is_command
+    _is_command = True
     atexit.register(gc.freeze)
 
 
@@ -96,7 +99,8 @@ def choose(name, deterministic=False):
         _refuse("tensorflow")
         _refuse("tensorflow_text")
     compiler = _without_compiler() if name == "torch" else contextlib.nullcontext()
-    with _uncollected(), _without(_NEEDLESS - {name}), compiler:
+    needless = _NEEDLESS | (_NEEDLESS_IN_A_COMMAND if _is_command else set())
+    with _uncollected(), _without(needless - {name}), compiler:
         _import_quietly("keras")
 
 
@@ -111,7 +115,7 @@ def _uncollected():
     try:
         yield
     finally:
-        if "pandas" in _NEEDLESS:
+        if _is_command:
             gc.freeze()
         if was_enabled:
             gc.enable()

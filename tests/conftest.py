@@ -45,6 +45,18 @@ _LONGEST = (
 )
 
 
+def pytest_ignore_collect(collection_path, config):
+    """A file is not read for the tests that it marks `backend` where none are asked for, nor the other way round."""
+    if not collection_path.name.startswith("test_"):
+        return None
+    text = collection_path.read_text(encoding="utf-8")
+    if config.option.markexpr == "not backend":
+        return "\npytestmark = pytest.mark.backend\n" in text or None
+    if config.option.markexpr.startswith("backend"):
+        return "mark.backend" not in text and "mark.one_backend" not in text or None
+    return None
+
+
 def pytest_collection_finish():
     """What there is by now stays to the end: no search for cycles need go through it."""
     gc.freeze()
