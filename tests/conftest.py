@@ -53,7 +53,7 @@ def pytest_ignore_collect(collection_path, config):
     if config.option.markexpr == "not backend":
         return "\npytestmark = pytest.mark.backend\n" in text or None
     if config.option.markexpr.startswith("backend"):
-        return "mark.backend" not in text and "mark.one_backend" not in text or None
+        return ("mark.backend" not in text and "mark.one_backend" not in text) or None
     return None
 
 
