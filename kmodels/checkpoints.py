@@ -179,12 +179,13 @@ class Writer:
         return self._best_digest[1]
 
 
-def newest(folder, say):
+def newest(folder, say, remove=True):
     """The newest whole checkpoint of a run. Damaged ones that are newer are reported and removed.
 
     Args:
         folder: the run's.
         say: function of a line of text, told of each damaged checkpoint.
+        remove: False in a process that may only look.
 
     Returns:
         A Checkpoint, or None if there is none at all.
@@ -199,12 +200,13 @@ def newest(folder, say):
             found = _read_state(path)
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             say(f"the checkpoint {path} is damaged ({error}); taking the one before")
-            damaged.append(path)
+            if not isinstance(error, OSError) or isinstance(error, FileNotFoundError):  # else the drive may recover
+                damaged.append(path)
             continue
-        for path in damaged:
-            shutil.rmtree(path)
+        for path in damaged if remove else ():
+            shutil.rmtree(path, ignore_errors=True)
         return found
-    if damaged:
+    if paths:
         raise InputError(f"no checkpoint in {Path(folder) / records.CHECKPOINTS} is whole; --overwrite begins anew")
     return None
 

@@ -7,6 +7,7 @@ of None means «as the architecture has it» (`kmodels.architectures`); `RunConf
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -186,6 +187,8 @@ class RunConfig:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = settings.coerced(field, getattr(self, field.name))
+            if field.name in _PATHS and isinstance(value, str) and value.startswith("~"):
+                value = os.path.expanduser(value)
             object.__setattr__(self, field.name, value)
             settings.check(field, value)
         _check_together(self)
@@ -257,23 +260,26 @@ class RunConfig:
     def differences(self, other, going_on=False):
         """["name: this one's value, the other's value", …] of the settings that make two runs different runs.
 
-        What the other leaves to the run (None, "auto") does not differ from what this run made of it.
+        What the other leaves to the run does not differ from what this run made of it.
 
         Args:
-            other: the RunConfig asked for.
+            other: the RunConfig asked for, resolved.
             going_on: leave out what may change where a run goes on.
         """
         same = _NOT_THE_RUN + (MAY_CHANGE if going_on and other.epochs >= self.epochs else ())
+        pairs = {name: (value, getattr(other, name)) for name, value in vars(self).items()}
         return [
-            f"{name}: {value!r} there, {getattr(other, name)!r} now"
-            for name, value in vars(self).items()
-            if name not in same and getattr(other, name) not in (value, None, "auto")
+            f"{name}: {there!r} there, {now!r} now"
+            for name, (there, now) in pairs.items()
+            if there != now and not (name in _LEFT_TO_THE_RUN and now in (None, "auto"))
+            # Without files of one's own the data is another one.
+            if name not in same or (name in _OWN_FILES and (there is None or now is None))
         ]
 
     def going_on_as(self, other):
         """This run's config as it goes on with what may change taken from another."""
         changed = {name: getattr(other, name) for name in MAY_CHANGE + _NOT_THE_RUN}
-        return dataclasses.replace(self, **{name: value for name, value in changed.items() if value is not None})
+        return dataclasses.replace(self, **changed | {"data_dir": other.data_dir or self.data_dir})
 
 
 # Where a run is made and written, how often it is saved, what is done about an older one: none makes it another run.
@@ -283,6 +289,11 @@ _NOT_THE_RUN = (
 )
 # An unfinished run may go on with other values of these: epochs only upwards; of data, another place of the same data.
 MAY_CHANGE = ("backend", "workers", "epochs", "patience", "data_dir", "train_file", "validation_file")
+_OWN_FILES = ("train_file", "validation_file")
+# What the run finds where it is not given: by the device, the number of batches, the vectors' size, the cache.
+_LEFT_TO_THE_RUN = ("precision", "num_buckets", "embedding_dim", "data_dir")
+# In these ~ is the home folder: no shell sees to it in --output_dir=~/runs.
+_PATHS = ("preset", "embeddings", "data_dir", "train_file", "validation_file", "output_dir")
 
 
 def _check_together(config):

@@ -1,7 +1,7 @@
 """A run's data as batches of token ids, and the encoder that knows these ids."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,6 +59,13 @@ def load_dataset(config):
         config.text_column,
         config.label_column,
     )
+
+
+def dataset_digest(config, dataset):
+    """The same for the same sentences and labels of a run, whatever files they came from."""
+    count, train = config.max_train_examples, dataset.train
+    used = replace(dataset, train=replace(train, texts=train.texts[:count], labels=train.labels[:count]))
+    return used.digest()
 
 
 def build(config, dataset, checkpoint=None, rank=0, each_is_compiled=True):

@@ -20,12 +20,18 @@ class Interrupted(KeyboardInterrupt):
     Args:
         signal_number: signal.SIGTERM or signal.SIGINT.
         where: where the run goes on: "epoch 1, step 20".
+        command: the command with which it does.
     """
 
-    def __init__(self, signal_number, where):
+    def __init__(self, signal_number, where, command="the same command again"):
         name = signal.Signals(signal_number).name
-        super().__init__(f"stopped by {name}; the same command again goes on from {where}")
+        super().__init__(f"stopped by {name}; {command} goes on from {where}")
         self.signal_number = signal_number
+        self.where = where
+
+    def without_overwrite(self):
+        """The same of a run that was begun with --overwrite, which would begin it once more."""
+        return Interrupted(self.signal_number, self.where, "the same command without --overwrite")
 
 
 def first_line(error):

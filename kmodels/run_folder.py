@@ -14,6 +14,7 @@ from kmodels.config import MAY_CHANGE, RunConfig
 from kmodels.errors import InputError
 
 PACKAGES = ("keras", "keras-hub", "numpy", "tokenizers")  # whose versions matter, beside the framework's
+_OUTPUTS = ("save_predictions", "measure_peak", "tensorboard")  # which a finished run may have been made without
 # What a run writes before config.json; a process killed in between leaves some of them.
 _BEFORE_CONFIG = (records.TOKENIZER, records.ENVIRONMENT, records.MODEL)
 
@@ -42,6 +43,13 @@ def look_into(config):
         InputError: the folder holds another run or other things, or can't be written.
     """
     folder = Path(config.output_dir)
+    try:
+        return _look_into(folder, config)
+    except OSError as error:
+        raise InputError(f"output_dir {folder} can't be used: {error.strerror}") from error
+
+
+def _look_into(folder, config):
     if folder.exists() and not folder.is_dir():
         raise InputError(f"output_dir must be a folder; {folder} is a file")
     begun = (folder / records.CONFIG).is_file()
@@ -57,7 +65,7 @@ def _look_into_run(folder, config):
     there = RunConfig.from_json(records.read_json(folder / records.CONFIG))
     there = there.resolved(there.backend)  # what it was written without, an older kmodels did not have
     finished = records.is_finished(folder)
-    longer = config.epochs > there.epochs or config.patience not in (there.patience, None)
+    longer = config.epochs > there.epochs or config.patience != there.patience
     differences = there.differences(config, going_on=longer or not finished)
     if differences:
         hint = (
@@ -66,12 +74,14 @@ def _look_into_run(folder, config):
         raise InputError(
             f"{folder} holds another run ({'; '.join(differences)}){hint}; give another --output_dir, or --overwrite"
         )
-    if finished and not longer:
+    missing = [name for name in _OUTPUTS if getattr(config, name) and not getattr(there, name)]
+    if finished and not longer and not missing:
         return Found(there, record=records.read(folder))
+    if finished and "tensorboard" in missing:
+        raise InputError(f"{folder} holds a finished run, which wrote no TensorBoard logs; give another --output_dir")
     if finished and not (folder / records.CHECKPOINTS).is_dir():
-        raise InputError(
-            f"{folder} holds a finished run without {records.CHECKPOINTS}/; more epochs can't go on from it"
-        )
+        what = "more epochs can't go on from it" if longer else f"{missing[0]} can't be made up for"
+        raise InputError(f"{folder} holds a finished run without {records.CHECKPOINTS}/; {what}")
     _check_writable(folder)
     return Found(there.going_on_as(config), unfinished=True, longer=longer)
 
@@ -112,11 +122,13 @@ def begin(folder, config, environment, model, tokenizer):
         model: what `model.json` says.
         tokenizer: kmodels.data.tokenizers.Tokenizer.
     """
-    # Metrics first: what lies between is never taken for a finished run. Config last: nor for a run at all.
-    for name in reversed(records.FILES):
-        (folder / name).unlink(missing_ok=True)
+    # Metrics first: what lies between is never taken for a finished run. Config last: without it, what is left of a
+    # run is somebody's other things.
+    (folder / records.METRICS).unlink(missing_ok=True)
     for name in records.FOLDERS:
         shutil.rmtree(folder / name, ignore_errors=True)
+    for name in reversed(records.FILES):
+        (folder / name).unlink(missing_ok=True)
     tokenizer.save(folder / records.TOKENIZER)
     records.write_json(folder / records.ENVIRONMENT, environment)
     records.write_json(folder / records.MODEL, model)

@@ -14,8 +14,7 @@ from kmodels.workers import group as groups
 from kmodels.workers import launch, meeting
 from kmodels.workers.group import ALONE
 
-# For a worker that doesn't come, or no longer answers.
-WAIT_SECONDS = float(os.environ.get("KMODELS_WAIT_SECONDS", "50"))
+WAIT_VARIABLE = "KMODELS_WAIT_SECONDS"
 # Settings that may differ from worker to worker: where they find and leave things.
 _OF_ONE_WORKER = ("output_dir", "overwrite", "data_dir", "train_file", "validation_file", "preset", "embeddings")
 
@@ -63,20 +62,63 @@ def train(config=None, callbacks=(), **settings):
         raise InputError("--tensorboard needs the package tensorboard: pip install 'kmodels[tensorboard]'")
     found = run_folder.look_into(config)
     if found.record:
-        return found.record
-    if config.workers > group.size or (config.cluster and group is ALONE):
-        return _launch(config, callbacks)
-    with contextlib.ExitStack() as held:
-        folder = Path(config.output_dir)
-        if folder.is_dir() and group.is_first:
-            held.enter_context(locks.hold(folder))
-        dataset = corpus.load_dataset(found.config)
-        checkpoint = _last_checkpoint(folder, group) if found.unfinished else None
-        met = _meet(group, found.config, dataset, checkpoint) if group.size > 1 else None
-        backend.choose(config.backend, config.deterministic)
-        if met:
-            backends.current().join(group, met, WAIT_SECONDS)
-        return _run(found, dataset, checkpoint, group, callbacks, held)
+        return _of_the_same_data(found.record, config)
+    try:
+        if config.workers > group.size or (config.cluster and group is ALONE):
+            return _launch(config, callbacks)
+        with contextlib.ExitStack() as held:
+            return _train(config, group, callbacks, held)
+    except Interrupted as stop:
+        raise stop.without_overwrite() if config.overwrite else stop from None
+
+
+def _train(config, group, callbacks, held):
+    """Trains in this process, one of the group's. Returns what `train` does.
+
+    Args:
+        config: kmodels.config.RunConfig, resolved.
+        group: kmodels.workers.group.Group.
+        callbacks: Keras callbacks.
+        held: contextlib.ExitStack that keeps the run's folder this process's own.
+    """
+    folder = Path(config.output_dir)
+    is_own = group.is_first and folder.is_dir()
+    if is_own:
+        held.enter_context(locks.hold(folder))
+    found = run_folder.look_into(config)  # again: before it was held, another process may have worked there
+    if found.record:
+        return _of_the_same_data(found.record, config)
+    dataset = corpus.load_dataset(found.config)
+    checkpoint = _last_checkpoint(folder, group) if found.unfinished else None
+    join = _meet(group, found.config, dataset, checkpoint) if group.size > 1 else None
+    backend.choose(config.backend, config.deterministic)
+    if join:
+        join(backends.current())
+    return _run(found, dataset, checkpoint, group, callbacks, None if is_own else held)
+
+
+def _of_the_same_data(record, config):
+    """A finished run's record, if its data is still what it was, as far as that can be told: it may be gone."""
+    noted = records.read_object(record.output_dir / records.MODEL).get("dataset_digest")  # 0.2.0 did not note it
+    try:
+        same = noted is None or corpus.dataset_digest(config, corpus.load_dataset(config)) == noted
+    except InputError:
+        return record
+    if same:
+        return record
+    raise InputError(
+        f"the data is not what the finished run in {record.output_dir} had; give that data, another --output_dir, or "
+        "--overwrite"
+    )
+
+
+def _wait_seconds():
+    """For how long to wait for a worker that doesn't come, or no longer answers."""
+    given = os.environ.get(WAIT_VARIABLE, "50")
+    with contextlib.suppress(ValueError):
+        if 1 <= float(given) < float("inf"):
+            return float(given)
+    raise InputError(f"{WAIT_VARIABLE} must be seconds, a number of at least 1; got {given!r}")
 
 
 def _launch(config, callbacks):
@@ -93,7 +135,8 @@ def _launch(config, callbacks):
 
 
 def _meet(group, config, dataset, checkpoint):
-    """Waits for the other workers, and sees that all have the same. Returns kmodels.workers.meeting.Met."""
+    """Waits for the other workers, and sees that all have the same. Returns a function that has a backend join them."""
+    seconds = _wait_seconds()
     settings = {name: value for name, value in config.to_json().items() if name not in _OF_ONE_WORKER}
     facts = {
         "settings": json.dumps(settings, sort_keys=True),
@@ -101,7 +144,8 @@ def _meet(group, config, dataset, checkpoint):
         "checkpoint": f"epoch {checkpoint.epoch}, step {checkpoint.step}" if checkpoint else "none",
         "versions": json.dumps(run_folder.versions(config.backend), sort_keys=True),
     }
-    return meeting.meet(group, facts, WAIT_SECONDS)
+    met = meeting.meet(group, facts, seconds)
+    return lambda framework: framework.join(group, met, seconds)
 
 
 def _run(found, dataset, checkpoint, group, callbacks, held):
@@ -113,7 +157,7 @@ def _run(found, dataset, checkpoint, group, callbacks, held):
         checkpoint: kmodels.checkpoints.Checkpoint to go on from; None to begin.
         group: kmodels.workers.group.Group.
         callbacks: Keras callbacks.
-        held: contextlib.ExitStack that keeps the run's folder this process's own, if it exists already.
+        held: contextlib.ExitStack that is to keep the run's folder this process's own; None where it is already.
     """
     import keras
 
@@ -131,10 +175,12 @@ def _run(found, dataset, checkpoint, group, callbacks, held):
     if pretrained.word_vectors is not None:
         config = replace(config, embedding_dim=pretrained.word_vectors.shape[1])
     description = corpus.describe(texts, pretrained.backbone)
+    description["dataset_digest"] = corpus.dataset_digest(config, dataset)
     model = models.build(config, len(texts.label_names), texts.tokenizer.vocabulary_size, *pretrained)
     loop.compile_model(model, config, texts.training.num_steps)
     environment = run_folder.environment(config.backend, framework)
-    facts = {"data": texts.digest(), "environment": environment}
+    end = {"epochs": config.epochs, "patience": config.patience}
+    facts = {"data": texts.digest(), "environment": environment, "end": end}
     if checkpoint:
         _check_continuation(folder, checkpoint, facts)
     if not group.is_first:
@@ -142,10 +188,11 @@ def _run(found, dataset, checkpoint, group, callbacks, held):
     elif checkpoint:
         run_folder.go_on(folder, config, environment, checkpoint)
     else:
-        if run_folder.make(folder):
-            held.enter_context(locks.hold(folder))
+        if held:
+            _take(found, held)
         run_folder.begin(folder, config, environment, description, texts.tokenizer)
     ended = checkpoint is not None and checkpoint.state["ended"] and not found.longer
+    ended = ended and checkpoint.state.get("end", end) == end  # 0.2.0 did not note where its end was to be
     with _left_together(group, framework):
         metrics = loop.fit(model, config, texts, folder, facts, group, callbacks, checkpoint, ended)
     if not group.is_first:
@@ -153,6 +200,20 @@ def _run(found, dataset, checkpoint, group, callbacks, held):
     metrics |= _after_training(model, config, texts, folder, metrics)
     records.write_json(folder / records.METRICS, metrics)
     return records.read(folder)
+
+
+def _take(found, held):
+    """Makes a new run's folder, this process's own from now on.
+
+    Raises:
+        InputError: another process works there, or has worked there since this one looked.
+    """
+    folder = Path(found.config.output_dir)
+    run_folder.make(folder)
+    held.enter_context(locks.hold(folder))
+    now = run_folder.look_into(found.config)
+    if now.record or now.unfinished:
+        raise InputError(f"another process has begun the run in {folder} meanwhile; the same command goes on with it")
 
 
 @contextlib.contextmanager
@@ -191,7 +252,7 @@ def _after_training(model, config, texts, folder, metrics):
 
 def _last_checkpoint(folder, group):
     """The checkpoint that an unfinished run goes on from; None if it came to none."""
-    checkpoint = checkpoints.newest(folder, _say)
+    checkpoint = checkpoints.newest(folder, _say if group.is_first else _pass, remove=group.is_first)
     if not group.is_first:
         pass
     elif checkpoint is None:
@@ -210,6 +271,10 @@ def _check_continuation(folder, checkpoint, facts):
     changed = [f"{name} {before[name]} → {now[name]}" for name in now if name in before and before[name] != now[name]]
     if changed:
         _say(f"not the same bits from here on: {', '.join(changed)}")
+
+
+def _pass(line):
+    """What the first worker says already."""
 
 
 def _say(line):

@@ -57,6 +57,29 @@ def test_the_arrays_are_a_safetensors_file_as_its_library_writes_them(folder):
     }
 
 
+def test_a_drive_that_fails_to_read_loses_no_checkpoint(folder, monkeypatch):
+    newer, digest = newest(folder).path, checkpoints._digest_of_file
+
+    def unreadable(path):
+        if path.is_relative_to(newer):
+            raise OSError(errno.EIO, "Input/output error")
+        return digest(path)
+
+    monkeypatch.setattr(checkpoints, "_digest_of_file", unreadable)
+    said: list[str] = []
+    assert newest(folder, said).step == 3
+    assert "Input/output error" in said[0] and newer.is_dir()
+
+
+def test_who_may_only_look_removes_nothing(folder):
+    newer = newest(folder).path
+    (newer / checkpoints.ARRAYS).write_bytes(b"")
+    assert checkpoints.newest(folder, lambda line: None, remove=False).step == 3
+    assert newer.is_dir()
+    assert newest(folder, []).step == 3
+    assert not newer.is_dir()
+
+
 def test_the_newest_two_are_kept(folder):
     writer = checkpoints.Writer(folder)
     for place in ((1, 5), (2, 0), (10, 0)):

@@ -1,9 +1,11 @@
 """RunConfig: defaults, checks, what makes another run."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
+from kmodels import run_folder, training
 from kmodels.architectures import ARCHITECTURES
 from kmodels.config import RunConfig
 from kmodels.errors import InputError
@@ -83,7 +85,55 @@ def test_what_a_run_decides_itself_is_no_difference():
     assert there.differences(RunConfig(precision="mixed_bfloat16").resolved("jax")) != []
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"max_train_examples": 100},
+        {"text_column": "review"},
+        {"embeddings": "glove.txt"},
+        {"max_length": 7},
+        {"train_file": "a.csv", "validation_file": "b.csv"},
+    ],
+    ids=" ".join,
+)
+def test_a_setting_taken_back_makes_another_run(settings):
+    there, now = RunConfig(**settings).resolved("jax"), RunConfig().resolved("jax")
+    for going_on in (False, True):
+        assert {*settings} <= {line.partition(":")[0] for line in there.differences(now, going_on)}
+    assert there.differences(RunConfig(**settings).resolved("jax")) == []
+
+
+def test_an_unfinished_run_goes_on_without_the_patience_it_had_and_finds_its_data_where_it_was():
+    there, now = RunConfig(patience=2, data_dir="a").resolved("jax"), RunConfig().resolved("jax")
+    assert there.differences(now, going_on=True) == []
+    going_on = there.going_on_as(now)
+    assert (going_on.patience, going_on.data_dir) == (None, "a")
+
+
+@pytest.mark.parametrize("name", ["preset", "embeddings", "data_dir", "output_dir"])
+def test_a_path_may_begin_in_the_home_folder(monkeypatch, name):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    model = "bert_base_pool" if name == "preset" else "textcnn"
+    assert getattr(RunConfig(**{"model": model, name: "~/x"}), name) == "/home/somebody/x"
+
+
 def test_every_setting_has_help_and_a_group():
     for field in dataclasses.fields(RunConfig):
         assert field.metadata["help"], field.name
         assert field.metadata["group"] in ("Model", "Data", "Recipe", "Workers", "Output")
+
+
+def test_a_folder_that_may_not_be_looked_into_is_wrong_input(monkeypatch, tmp_path):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    with pytest.raises(InputError, match=r"output_dir .* can't be used: Permission denied"):
+        run_folder.look_into(RunConfig(output_dir=str(tmp_path / "a")).resolved("jax"))
+
+
+@pytest.mark.parametrize("given", ["50s", "0", "nan", "inf", ""])
+def test_a_time_to_wait_that_is_none_is_wrong_input(monkeypatch, given):
+    monkeypatch.setenv(training.WAIT_VARIABLE, given)
+    with pytest.raises(InputError, match="KMODELS_WAIT_SECONDS must be seconds"):
+        training._wait_seconds()

@@ -1,17 +1,22 @@
 """Interrupted runs end in the same bits as uninterrupted ones, on the chosen backend, dropout on."""
 
 import random
+import shutil
+import signal
+import subprocess
+import sys
 
 import pytest
 
 import kmodels
 from benchmarks.kill import bits
-from kmodels import checkpoints, records, run_folder
+from kmodels import checkpoints, records, run_folder, training
 from kmodels.config import BACKENDS
 from kmodels.data import tokenizer_training
 from tests.models.encoders import save_model, save_tokenizer
 from tests.reviews import tiny_settings
 
+PIPE = subprocess.PIPE
 pytestmark = pytest.mark.backend
 
 
@@ -165,6 +170,110 @@ def test_other_data_under_the_same_names_is_refused(train, tmp_path, review_file
 
 
 @pytest.mark.one_backend
+def test_a_finished_run_is_no_answer_for_other_data(train, review_files):
+    record = train("run", epochs=1, max_train_examples=16)
+    review_files[0].write_text(review_files[0].read_text() + review_files[0].read_text().splitlines()[-1] + "\n")
+    assert train("run", epochs=1, max_train_examples=16).metrics == record.metrics  # beyond the first 16
+    review_files[1].write_text(review_files[1].read_text().replace("film", "movie"))
+    with pytest.raises(kmodels.InputError, match="the data is not what the finished run"):
+        train("run", epochs=1, max_train_examples=16)
+    review_files[1].unlink()
+    assert train("run", epochs=1, max_train_examples=16).metrics == record.metrics  # nobody can tell
+
+
+@pytest.mark.one_backend
+def test_a_finished_run_is_no_answer_for_a_setting_taken_back(train):
+    train("run", epochs=1, max_train_examples=16)
+    with pytest.raises(kmodels.InputError, match="max_train_examples: 16 there, None now"):
+        train("run", epochs=1)
+
+
+@pytest.mark.one_backend
+def test_a_finished_run_gets_what_it_was_made_without(train, tmp_path):
+    before = train("run")
+    record = train("run", save_predictions=True, measure_peak=True)
+    assert (tmp_path / "run" / records.PREDICTIONS).is_file() and record["fraction_of_peak"] > 0
+    assert record.history == before.history
+    assert (record["samples_per_second"], record["best_epoch"]) == (before["samples_per_second"], before["best_epoch"])
+    assert train("run", measure_peak=True).metrics == record.metrics
+    with pytest.raises(kmodels.InputError, match="wrote no TensorBoard logs"):
+        train("run", tensorboard=True)
+    train("bare")
+    shutil.rmtree(tmp_path / "bare" / records.CHECKPOINTS)
+    with pytest.raises(kmodels.InputError, match="save_predictions can't be made up for"):
+        train("bare", save_predictions=True)
+
+
+@pytest.mark.one_backend
+def test_more_patience_counts_after_a_kill_before_its_first_checkpoint(train):
+    settings = {"learning_rate": 0.5, "epochs": 30}
+    end = train("run", patience=1, **settings)["epoch"]
+    with pytest.raises(Killed):
+        train("run", patience=4, callbacks=[kill_at(end + 1, 0)], **settings)
+    assert train("run", patience=4, **settings)["epoch"] >= end + 3
+
+
+@pytest.mark.one_backend
+def test_overwriting_that_is_killed_halfway_may_be_done_again(train, tmp_path, monkeypatch):
+    train("run")
+    remove = shutil.rmtree
+
+    def killed(path, **arguments):
+        remove(path, **arguments)
+        raise Killed
+
+    monkeypatch.setattr(run_folder.shutil, "rmtree", killed)
+    with pytest.raises(Killed):
+        train("run", overwrite=True, seed=2)
+    monkeypatch.undo()
+    assert not records.is_finished(tmp_path / "run")
+    assert train("run", overwrite=True, seed=2).config["seed"] == 2
+
+
+@pytest.mark.one_backend
+def test_a_folder_that_another_process_takes_meanwhile_is_left_to_it(train, tmp_path, monkeypatch):
+    folder, build = tmp_path / "run", training.corpus.build
+    code = "import sys; from kmodels import locks\nwith locks.hold(sys.argv[1]): print(flush=True); sys.stdin.read()"
+    others = []
+
+    def taken(*arguments):
+        folder.mkdir()
+        others.append(subprocess.Popen([sys.executable, "-c", code, str(folder)], stdin=PIPE, stdout=PIPE))
+        others[0].stdout.readline()
+        return build(*arguments)
+
+    monkeypatch.setattr(training.corpus, "build", taken)
+    with pytest.raises(kmodels.InputError, match=r"in use by process \d+"):
+        train("run")
+    others[0].kill()
+    others[0].wait()
+    shutil.rmtree(folder)
+
+    def begun(config, *arguments):
+        folder.mkdir()
+        records.write_json(folder / records.CONFIG, config.to_json())
+        return build(config, *arguments)
+
+    monkeypatch.setattr(training.corpus, "build", begun)
+    with pytest.raises(kmodels.InputError, match="another process has begun the run"):
+        train("run")
+    assert [path.name for path in folder.iterdir()] == [records.CONFIG]
+
+
+@pytest.mark.one_backend
+def test_a_stopped_run_that_overwrote_another_goes_on_without_overwriting(train):
+    import keras
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(kmodels.Interrupted, match="the same command without --overwrite goes on from epoch 0, step 1"):
+        train("run", overwrite=True, callbacks=[Stop()])
+    assert train("run")["epoch"] == 1
+
+
+@pytest.mark.one_backend
 def test_a_run_that_goes_on_with_other_software_says_so(train, monkeypatch, capsys):
     with pytest.raises(Killed):
         train("killed", callbacks=[kill_at(0, 1)])
@@ -269,3 +378,23 @@ def test_saving_does_not_read_a_model_that_is_no_number(train, tmp_path):
         train("run", callbacks=[Poison()])
     newest = checkpoints.newest(tmp_path / "run", pytest.fail)
     assert (newest.epoch, newest.step) == (1, 0)
+
+
+@pytest.mark.one_backend
+def test_outputs_that_are_no_numbers_in_validation_alone_end_the_run_and_are_not_saved(train, tmp_path):
+    import keras
+
+    class Poison(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.epoch = epoch
+
+        def on_train_batch_end(self, batch, logs=None):
+            if (self.epoch, batch) == (1, self.params["steps"] - 1):
+                weight = self.model.get_layer("logits").bias
+                weight.assign(weight * float("nan"))
+
+    with pytest.raises(kmodels.RunError, match="on the validation data are no finite numbers after epoch 1"):
+        train("run", callbacks=[Poison()])
+    newest = checkpoints.newest(tmp_path / "run", pytest.fail)
+    assert newest.epoch == 1 and newest.step > 0
+    assert len(records.read_history(tmp_path / "run" / records.HISTORY)) == 1

@@ -7,6 +7,8 @@ from keras import ops
 
 from kmodels.errors import RunError
 
+_HINT = "try a lower --learning_rate, or --precision=float32"
+
 
 @keras.saving.register_keras_serializable("kmodels")
 class FirstNonFiniteStep(keras.metrics.Metric):
@@ -57,6 +59,11 @@ class StopIfNotFinite(keras.callbacks.Callback):
         step = int(logs["first_nonfinite_step"])
         if step >= 0:
             raise RunError(
-                f"the model's outputs are no longer finite numbers, from epoch {self._epoch}, step {step} on; "
-                "try a lower --learning_rate, or --precision=float32"
+                f"the model's outputs are no longer finite numbers, from epoch {self._epoch}, step {step} on; {_HINT}"
+            )
+
+    def on_epoch_end(self, epoch, logs=None):
+        if int(logs["val_first_nonfinite_step"]) >= 0:  # the last update broke the weights, or one sentence is too much
+            raise RunError(
+                f"the model's outputs on the validation data are no finite numbers after epoch {epoch}; {_HINT}"
             )

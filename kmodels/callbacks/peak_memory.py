@@ -103,16 +103,18 @@ def peak_resident_bytes():
 
 
 def nvml_process_bytes():
-    """Bytes of this process on each NVIDIA GPU by the driver's count; empty where there is no driver."""
+    """Bytes of this process on each NVIDIA GPU by the driver's count; empty where none is, or none counts."""
     import pynvml
 
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
         return []
-    try:
+    try:  # in containers, under WSL and on shared GPUs a driver may refuse to list processes
         handles = [pynvml.nvmlDeviceGetHandleByIndex(number) for number in range(pynvml.nvmlDeviceGetCount())]
         return [_own_bytes(pynvml.nvmlDeviceGetComputeRunningProcesses(handle)) for handle in handles]
+    except pynvml.NVMLError:
+        return []
     finally:
         pynvml.nvmlShutdown()
 

@@ -25,6 +25,7 @@ class TensorBoardFile(keras.callbacks.Callback):
         """Goes on in a folder that has events already: those of epochs that are trained again count no more."""
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
+        self._epochs = state["epochs"]
         start = SessionLog(status=SessionLog.START)
         self._writer.add_event(Event(wall_time=time.time(), step=state["epochs"], session_log=start))
 

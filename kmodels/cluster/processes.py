@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from kmodels import records
 from kmodels.workers import launch
 
 POLL_SECONDS = 0.2
@@ -25,6 +26,27 @@ class Ended:
 
     status: int
     reason: str
+
+
+def begun(output_dir):
+    """What tells the run that a folder holds from a later one there; None where it holds none."""
+    with contextlib.suppress(OSError):
+        found = os.stat(Path(output_dir) / records.CONFIG)
+        return found.st_ino, found.st_mtime_ns
+    return None
+
+
+def once_overwriting(flags, output_dir, before):
+    """The flags of a run that is placed once more if its node is lost: without --overwrite after it has begun.
+
+    Args:
+        flags: [flag, …].
+        output_dir: the run's folder.
+        before: what `begun` said of it before the first time.
+    """
+    if begun(output_dir) == before:
+        return flags
+    return [flag for flag in flags if not flag.startswith("--overwrite")]
 
 
 def train(flags, folder, environment, log, num_cores, should_stop):

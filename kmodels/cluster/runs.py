@@ -18,7 +18,8 @@ def make(address, commands, jobs=1, ended=lambda name, started, seconds, how: No
 
     Args:
         address: of the cluster, as `kmodels.cluster.connected` takes it.
-        commands: {name: (flags of `kmodels train`, pathlib.Path of the log)}, in the order in which they are begun.
+        commands: {name: (flags of `kmodels train`, pathlib.Path of the log, pathlib.Path of the run's folder)}, in the
+            order in which they are begun.
         jobs: runs at a time on a node.
         ended: function called as each run ends: its name, when it was started (UTC), for how many seconds it ran, and
             a kmodels.cluster.processes.Ended; None for a run that was not begun, because this process was stopped.
@@ -33,8 +34,10 @@ def make(address, commands, jobs=1, ended=lambda name, started, seconds, how: No
         share = cluster.share(jobs=jobs)
         place = ray.remote(_make).options(num_cpus=share["CPU"], num_gpus=share.get("GPU", 0), max_retries=RESTARTS)
         left = {
-            place.remote(flags, os.getcwd(), str(log.absolute()), share["CPU"], desk): name
-            for name, (flags, log) in commands.items()
+            place.remote(
+                flags, os.getcwd(), str(log.absolute()), str(run.absolute()), processes.begun(run), share["CPU"], desk
+            ): name
+            for name, (flags, log, run) in commands.items()
         }
         told = False
         while left:
@@ -51,7 +54,7 @@ def make(address, commands, jobs=1, ended=lambda name, started, seconds, how: No
                 ray.get(desk.stop.remote())  # runs under way save and end; tasks that are not begun end at once
 
 
-def _make(flags, folder, log, num_cores, desk):
+def _make(flags, folder, log, output_dir, before, num_cores, desk):
     """One run, on a node. Returns (when it was started, seconds, Ended); None for a run that was not begun."""
     import ray
 
@@ -65,6 +68,7 @@ def _make(flags, folder, log, num_cores, desk):
         started, start = _now(), time.perf_counter()
         if should_stop():
             return started, 0.0, None
+        flags = processes.once_overwriting(flags, output_dir, before)
         how = processes.train(flags, folder, {}, Path(log), num_cores, should_stop)
     return started, time.perf_counter() - start, how
 

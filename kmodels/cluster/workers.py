@@ -33,6 +33,7 @@ def run(config, output_dir):
         desk = notes.desk()
         share = cluster.share(config.workers)
         job = {"flags": config.to_flags(), "folder": os.getcwd(), "output_dir": str(Path(output_dir).absolute())}
+        job["before"] = processes.begun(output_dir)
         fit = ray.remote(_fit).options(num_cpus=0, max_retries=0, scheduling_strategy=cluster.here())
         task = fit.remote(job, config.workers, share, desk)
         told = False
@@ -90,7 +91,7 @@ def _work(settings):
     }
     log = Path(f"worker_{rank}.log").absolute()
     ended = processes.train(
-        job["flags"],
+        processes.once_overwriting(job["flags"], job["output_dir"], job["before"]),
         job["folder"],
         environment,
         log,

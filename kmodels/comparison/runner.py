@@ -115,7 +115,7 @@ def _run_on_cluster(cells, folder, jobs, cluster, ended):
         if how:
             ended(_outcome(by_name[name], how.status, how.reason, started, seconds))
 
-    commands = {cell.name: (cell.config.to_flags(), _log(folder, cell)) for cell in cells}
+    commands = {cell.name: (cell.config.to_flags(), _log(folder, cell), cell.folder) for cell in cells}
     runs.make(cluster, commands, jobs, note)
 
 

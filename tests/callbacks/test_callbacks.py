@@ -1,5 +1,6 @@
 """BestEpoch and PeakMemory on any Keras model; what the loop's own callbacks measure."""
 
+import mmap
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -102,7 +103,8 @@ def test_peak_memory_sees_a_peak_that_is_gone_when_the_epoch_ends(model, data):
 
     class Hog(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
-            np.ones(150 * 2**20, np.uint8).sum()
+            memory = mmap.mmap(-1, 150 * 2**20)  # not of what earlier tests have freed
+            np.frombuffer(memory, np.uint8)[:] = 1
 
     quiet, loud = PeakMemory(), PeakMemory()
     fit(model, data, [quiet], epochs=1)
@@ -232,3 +234,26 @@ def test_first_non_finite_step_is_the_first(model):
     assert seen == [-1, -1, 2, 2, 2]
     metric.reset_state()
     assert int(keras.ops.convert_to_numpy(metric.result())) == -1
+
+
+def test_a_driver_that_does_not_list_processes_measures_nothing(monkeypatch):
+    import pynvml
+
+    from kmodels.callbacks import peak_memory
+
+    def refuse(handle):
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+
+    for name, answer in (("nvmlInit", None), ("nvmlDeviceGetCount", 1), ("nvmlShutdown", None)):
+        monkeypatch.setattr(pynvml, name, lambda answer=answer: answer)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda number: number)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetComputeRunningProcesses", refuse)
+    assert peak_memory.nvml_process_bytes() == []
+
+
+def test_a_run_that_is_stopped_twice_in_an_epoch_keeps_the_events_of_those_before(tmp_path):
+    from kmodels.callbacks.tensorboard import TensorBoardFile
+
+    once = TensorBoardFile(tmp_path)
+    once.set_state({"epochs": 7})
+    assert once.get_state() == {"epochs": 7}

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from kmodels import records
 from kmodels.cluster import processes
 from kmodels.workers import launch
 
@@ -32,3 +33,15 @@ def test_one_that_another_kills_by_the_same_signal_has_failed(monkeypatch, tmp_p
     monkeypatch.setattr(launch, "command", lambda flags: [sys.executable, "-c", "import os; os.kill(os.getpid(), 15)"])
     ended = processes.train([], tmp_path, {}, tmp_path / "log", 1, lambda: False)
     assert ended.status == -15 and "killed by SIGTERM" in ended.reason
+
+
+def test_a_run_that_is_placed_again_overwrites_once(tmp_path):
+    flags = ["--dataset=sample", "--overwrite=True"]
+    before = processes.begun(tmp_path)
+    assert processes.once_overwriting(flags, tmp_path, before) == flags
+    (tmp_path / records.CONFIG).write_text("{}")
+    assert processes.once_overwriting(flags, tmp_path, before) == ["--dataset=sample"]
+    before = processes.begun(tmp_path)
+    assert processes.once_overwriting(flags, tmp_path, before) == flags
+    records.write_json(tmp_path / records.CONFIG, {})
+    assert processes.once_overwriting(flags, tmp_path, before) == ["--dataset=sample"]
