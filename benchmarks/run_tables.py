@@ -29,7 +29,7 @@ def best_per_model():
     groups = {}
     for config, _, metrics in runs():
         groups.setdefault((config["model"], start(config)), []).append((config, metrics))
-    yield "model", "starts from", "runs (backends)", "best dev accuracy: mean (range)", "the seed's run", "parameters"
+    yield "model", "starts from", "runs (backends)", "best dev accuracy: mean (range)", "set out from", "parameters"
     for (model, origin), group in groups.items():
         values = [metrics["best_validation_accuracy"] for _, metrics in group]
         backends = ", ".join(sorted({config["backend"] for config, _ in group}))

@@ -145,6 +145,18 @@ def speed_aims(name):
         yield row.cells()
 
 
+def beside_others():
+    """How many times as fast as others kmodels' fastest backend is, on two kinds of processors: medians of ratios."""
+    from benchmarks import targets
+
+    yield "kmodels' fastest backend ÷ …", "without AVX-512", "with AVX-512"
+    files = ("speed_without_avx512.json", "speed.json")
+    found = [{row.what: statistics.median(row.values) for row in targets.rows(read(name))} for name in files]
+    for what in found[0]:
+        if "best backend ÷" in what:
+            yield what.replace("best backend ÷ ", ""), *(f"{ratios[what]:.2f}" for ratios in found)
+
+
 def speed_sides(name):
     """A row for each side of the turns in such a file that train: medians."""
     yield (
@@ -186,6 +198,7 @@ TABLES = {
     "prediction": prediction,
     "same everywhere": same_everywhere,
     "serving": serving,
+    "beside others": beside_others,
     "speed aims": functools.partial(speed_aims, "speed.json"),
     "speed sides": functools.partial(speed_sides, "speed.json"),
     "speed aims without AVX-512": functools.partial(speed_aims, "speed_without_avx512.json"),
