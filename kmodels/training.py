@@ -191,8 +191,7 @@ def _run(found, dataset, checkpoint, group, callbacks, held):
         if held:
             _take(found, held)
         run_folder.begin(folder, config, environment, description, texts.tokenizer)
-    ended = checkpoint is not None and checkpoint.state["ended"] and not found.longer
-    ended = ended and checkpoint.state.get("end", end) == end  # 0.2.0 did not note where its end was to be
+    ended = bool(checkpoint) and not found.longer and _has_ended(checkpoint, end)
     with _left_together(group, framework):
         metrics = loop.fit(model, config, texts, folder, facts, group, callbacks, checkpoint, ended)
     if not group.is_first:
@@ -200,6 +199,11 @@ def _run(found, dataset, checkpoint, group, callbacks, held):
     metrics |= _after_training(model, config, texts, folder, metrics)
     records.write_json(folder / records.METRICS, metrics)
     return records.read(folder)
+
+
+def _has_ended(checkpoint, end):
+    """True if a run's last epoch was before this checkpoint, and the end that it was to have is still the same."""
+    return checkpoint.state["ended"] and checkpoint.state.get("end", end) == end  # 0.2.0 did not note the end
 
 
 def _take(found, held):
