@@ -13,6 +13,7 @@ from kmodels import cli, commandline
 from kmodels.commands import compare, report
 from kmodels.comparison import grid, runner
 from kmodels.comparison.runner import Outcome
+from tests.comparison.made_up_runs import write_run
 from tests.reviews import tiny_settings, write_review_files
 
 ROOT = Path(__file__).parent.parent
@@ -141,6 +142,36 @@ def test_the_time_left_is_that_of_runs_alike(capsys, tmp_path):
         progress.tell(Outcome(name, config.model, config.backend, config.seed, 0, status, error, "", seconds))
         end = f"; about {left} left" if left else f"{name} {status}" + (": no" if error else " before")
         assert capsys.readouterr().err.endswith(f"{end}\n")
+
+
+GRID = ("--models=textcnn", "--backends=jax", "--seeds=1,2")
+
+
+@pytest.mark.parametrize("finished", [True, False], ids=["finished", "unfinished"])
+def test_a_grid_that_holds_runs_of_other_settings_is_refused_before_anything_is_written(
+    capsys, monkeypatch, tmp_path, finished
+):
+    monkeypatch.setattr(runner, "command", lambda config: [sys.executable, "-c", "pass"])
+    write_run(tmp_path, "textcnn", "jax", 2, finished=finished)
+    before = contents(tmp_path)
+    assert cli.main(["kmodels", "compare", *GRID, "--learning_rate=0.3", f"--output_dir={tmp_path}"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {tmp_path}/textcnn-jax-seed-2 holds another run (") and said.count("\n") == 1
+    assert "learning_rate: 0.001 there, 0.3 now" in said
+    assert contents(tmp_path) == before
+
+
+def contents(folder):
+    """{path: bytes} of the files below a folder, and its folders as {path: None}."""
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def test_the_progress_says_why_a_run_failed_that_had_finished_before(capsys, tmp_path):
+    write_run(tmp_path, "textcnn", "jax", 1)
+    cells = grid.cells(["textcnn"], ["jax"], [1, 2], tmp_path, {})
+    progress = compare._Progress(cells, jobs=1)
+    progress.tell(Outcome(cells[0].name, "textcnn", "jax", 1, 0, "failed", "no space left", "", 1.0))
+    assert capsys.readouterr().err == "1 of 2, textcnn-jax-seed-1 failed: no space left\n"
 
 
 def test_a_grid_is_trained_reported_and_not_trained_again(tmp_path):

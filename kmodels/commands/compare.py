@@ -3,7 +3,7 @@
 import sys
 from datetime import timedelta
 
-from kmodels import backend, commandline, records
+from kmodels import backend, commandline, records, run_folder
 from kmodels.commands import report
 from kmodels.comparison import grid, runner
 from kmodels.config import BACKENDS
@@ -15,8 +15,9 @@ Trains every model on every backend with every seed, one fresh process after ano
 
     kmodels compare --models=textcnn,bilstm --backends=jax,tensorflow,torch --seeds=1,2,3 --output_dir=FOLDER
 
-A finished run is not made again, an unfinished one goes on, a failed one does not stop the others. Every setting of
-`kmodels train` may be given for all runs; --precision is float32 and --num_buckets 12 unless they are given.
+A finished run is not made again, an unfinished one goes on, a failed one does not stop the others. A folder that holds
+runs of other settings is refused before the first run. Every setting of `kmodels train` may be given for all runs;
+--precision is float32 and --num_buckets 12 unless they are given.
 
   --models=NAME,NAME,…    which classifiers (default: textcnn,bilstm)
   --backends=NAME,…       which backends (default: all that are installed)
@@ -51,6 +52,8 @@ def run(arguments):
         _shared_settings(given),
         own.order_seed,
     )
+    for cell in cells:
+        run_folder.look_into(cell.config.resolved(cell.config.backend))
     outcomes = runner.run(cells, folder, own.jobs, _Progress(cells, own.jobs).tell, cluster)
     command = " ".join(["kmodels compare", *arguments])
     texts = report.sentences(cells[0].config) if own.texts else None
@@ -89,16 +92,13 @@ class _Progress:
 
     def tell(self, outcome):
         del self.left[outcome.name]
-        if outcome.name in self.before:
-            what = f"{outcome.status} before"
-        else:
+        made_before = outcome.name in self.before
+        if not made_before:
             self.made.append(outcome)
-            what = f"{outcome.status}{f': {outcome.error}' if outcome.error else f' in {outcome.seconds:.0f} s'}"
-        print(
-            f"{self.num_runs - len(self.left)} of {self.num_runs}, {outcome.name} {what}{self._time_left()}",
-            file=sys.stderr,
-            flush=True,
-        )
+        how = f": {outcome.error}" if outcome.error else " before" if made_before else f" in {outcome.seconds:.0f} s"
+        number = self.num_runs - len(self.left)
+        line = f"{number} of {self.num_runs}, {outcome.name} {outcome.status}{how}{self._time_left()}"
+        print(line, file=sys.stderr, flush=True)
 
     def _time_left(self):
         seconds = [self._expected(*kind) for name, kind in self.left.items() if name not in self.before]
