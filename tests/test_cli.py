@@ -166,6 +166,29 @@ def contents(folder):
     return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
+def test_compare_ends_with_status_1_if_runs_failed_and_reports_the_others(capsys, monkeypatch, tmp_path):
+    fails = "import sys; sys.exit('error: no such preset' if '--seed=2' in sys.argv else 0)"
+    monkeypatch.setattr(runner, "command", lambda config: [sys.executable, "-c", fails, *config.to_flags()])
+    write_run(tmp_path, "textcnn", "jax", 1, num_buckets=12)
+    assert cli.main(["kmodels", "compare", *GRID, f"--output_dir={tmp_path}"]) == 1
+    said = capsys.readouterr()
+    assert said.err.splitlines()[-2].endswith("textcnn-jax-seed-2 failed: no such preset")
+    assert said.err.splitlines()[-1] == f"error: 1 of 2 runs failed; see {tmp_path}/logs"
+    assert said.out == f"report: {tmp_path}/report.html\n"
+    assert "no such preset" in (tmp_path / "report.html").read_text()
+
+
+def test_an_interrupt_wins_over_failed_runs(capsys, monkeypatch, tmp_path):
+    def interrupted(cells, *arguments):
+        statuses = zip(cells, ("failed", "unfinished"))
+        return [Outcome(cell.name, "textcnn", "jax", 1, 0, status, None, "", 1.0) for cell, status in statuses]
+
+    monkeypatch.setattr(runner, "run", interrupted)
+    monkeypatch.setattr(report, "write_report", lambda *arguments: None)
+    assert cli.main(["kmodels", "compare", *GRID, f"--output_dir={tmp_path}"]) == 130
+    assert "goes on from 0 of 2 runs finished" in capsys.readouterr().err
+
+
 def test_the_progress_says_why_a_run_failed_that_had_finished_before(capsys, tmp_path):
     write_run(tmp_path, "textcnn", "jax", 1)
     cells = grid.cells(["textcnn"], ["jax"], [1, 2], tmp_path, {})
