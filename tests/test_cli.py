@@ -3,13 +3,14 @@
 import importlib
 import importlib.metadata
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from kmodels import cli, commandline
+from kmodels import cli, commandline, records
 from kmodels.commands import compare, report
 from kmodels.comparison import grid, runner
 from kmodels.comparison.runner import Outcome
@@ -176,6 +177,23 @@ def test_compare_ends_with_status_1_if_runs_failed_and_reports_the_others(capsys
     assert said.err.splitlines()[-1] == f"error: 1 of 2 runs failed; see {tmp_path}/logs"
     assert said.out == f"report: {tmp_path}/report.html\n"
     assert "no such preset" in (tmp_path / "report.html").read_text()
+
+
+def test_the_report_names_every_command_that_made_runs_as_a_shell_takes_it(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(runner, "command", lambda config: [sys.executable, "-c", "1 / 0"])
+    folder = tmp_path / "two words"
+    flags = [
+        ["--models=textcnn", "--backends=jax", "--seeds=1", "--title=$5 & 'more'\nof it"],
+        ["--models=textcnn", "--backends=jax", "--seeds=2"],
+    ]
+    for number in (0, 1, 0):
+        assert cli.main(["kmodels", "compare", *flags[number], f"--output_dir={folder}"]) == 1
+    assert cli.main(["kmodels", "report", str(folder)]) == 0
+    commands = records.read_json(folder / "comparison.json")["command"].split("\n")
+    assert [shlex.split(command) for command in commands] == [
+        ["kmodels", "compare", *flags[0][:3], "--title=$5 & 'more' of it", f"--output_dir={folder}"],
+        ["kmodels", "compare", *flags[1], f"--output_dir={folder}"],
+    ]
 
 
 def test_an_interrupt_wins_over_failed_runs(capsys, monkeypatch, tmp_path):

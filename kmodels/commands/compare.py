@@ -1,5 +1,6 @@
 """kmodels compare: a grid of runs, one process each, and a report."""
 
+import shlex
 import signal
 import sys
 from datetime import timedelta
@@ -50,7 +51,7 @@ def run(arguments):
     for cell in cells:
         run_folder.look_into(cell.config.resolved(cell.config.backend))
     outcomes = runner.run(cells, folder, own.jobs, _Progress(cells, own.jobs).tell, cluster)
-    command = " ".join(["kmodels compare", *arguments])
+    command = shlex.join(["kmodels", "compare", *(" ".join(argument.splitlines()) for argument in arguments)])
     texts = report.sentences(cells[0].config) if own.texts else None
     report.write_report(folder, own.title or None, command, texts)
     _check_all_finished(outcomes, cells, Path(folder) / runner.LOGS)

@@ -79,6 +79,7 @@ def page(comparison, drawn):
     return _template().render(
         comparison=comparison,
         title=comparison["title"] or "Comparison",
+        commands=wording.commands(comparison),
         facts=facts(comparison),
         environment=environment(runs),
         answer=wording.answer(comparison),

@@ -3,7 +3,7 @@
 A `?` marks what may be missing, null or empty; a figure that was not measured is left out.
 
     format            1
-    title? command?   text; command made the runs
+    title? command?   text; command made the runs: a command line on each line, the oldest first
     created?          when the last run ended, UTC
     dataset?          name?, train_sentences?, validation_sentences?, label_names? [text, …], majority_fraction?
     protocol?         [sentence, …]: what was the same for all runs

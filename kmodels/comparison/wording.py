@@ -1,5 +1,7 @@
 """Figures in words: numbers with as many digits as they are worth, and the answer in a few sentences."""
 
+import re
+
 MISSING = "–"
 MINUS = "−"
 
@@ -101,6 +103,11 @@ def listed(names, at_most=4):
     if len(names) > at_most:
         return f"{len(names)} others"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def commands(comparison):
+    """The command lines that made the runs: [text, …], one for each line of the comparison's `command`."""
+    return [line for line in re.split("[\r\n]", comparison["command"] or "") if line.strip()]
 
 
 def ranked(groups):

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -588,10 +589,20 @@ def test_escaped_text_is_shown_by_markdown_as_it_is(text):
     assert shown == " ".join(text.split())
 
 
-@pytest.mark.parametrize("command", ["kmodels compare", "```", "a ```` b", "```\n<b>"])
-def test_the_command_stays_within_its_fence(command):
+COMMANDS = ("kmodels compare", "```", "a ```` b", "```\n<b>", "compare --title='two  spaces'\n  ~~~\n    compare")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_stay_within_their_fence_a_line_each(command):
     blocks = MarkdownIt("commonmark").parse(results_of(EMPTY | {"command": command}))
-    assert [block.content for block in blocks if block.type == "fence"] == [" ".join(command.split()) + "\n"]
+    assert [block.content for block in blocks if block.type == "fence"] == [command + "\n"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_page_shows_the_commands_a_line_each(command):
+    (shown,) = re.findall("<pre[^>]*>(.*?)</pre>", page_of(EMPTY | {"command": command}), re.DOTALL)
+    assert unescape(re.sub("<[^>]*>", "", shown)) == command
+    assert not re.search(r"<span>[^<]*\n", shown)  # a box of its own for each word, not for two lines
 
 
 def test_the_answer_and_pairs_are_in_markdown():
