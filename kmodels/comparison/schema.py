@@ -15,10 +15,10 @@ A `?` marks what may be missing, null or empty; a figure that was not measured i
                         training_seconds?, samples_per_second?, peak_host_MiB?, peak_device_MiB?,
                         fraction_of_peak?}, …]; a figure over runs is
                         {count, mean, standard_deviation?, low?, high?}, low to high being its 95 % interval
-    pairs?            [{a, b, verdict: better | worse | no difference shown, difference?, low?, high?, p_value?,
-                        mcnemar?: {only_a, only_b, p_value}}, …]: the group a against the group b, difference = a - b;
-                        mcnemar, where they share one seed, is of those two runs alone: the sentences that only one has
-                        right
+    pairs?            [{a, b, verdict: better | worse | no difference shown | not tested, difference?, low?, high?,
+                        p_value?, mcnemar?: {only_a, only_b, p_value}}, …]: the group a against the group b,
+                        difference = a - b; where they share one seed they are not tested, and mcnemar is of those two
+                        runs alone: the sentences that only one has right
     disagreements?    [{row, text?, label?, probabilities?: {group: probability of the true label}}, …]
     warnings?         [sentence, …]
 
@@ -34,7 +34,7 @@ from kmodels.errors import InputError
 
 FORMAT = 1
 STATUSES = ("finished", "failed", "unfinished")
-VERDICTS = ("better", "worse", "no difference shown")
+VERDICTS = ("better", "worse", "no difference shown", "not tested")
 # No measured figure is near these; beyond the one, sums and spans would overflow, and what is below the other is 0.
 LARGEST, SMALLEST = 1e100, 1e-100
 # What XML can't hold (control characters), and what UTF-8 can't (half a surrogate pair).

@@ -2,6 +2,8 @@
 
 import re
 
+from kmodels.statistics.pairs import BETTER, NOT_SHOWN, NOT_TESTED, WORSE
+
 MISSING = "–"
 MINUS = "−"
 
@@ -126,10 +128,10 @@ def mean(group, figure, otherwise=None):
 
 
 def standings(comparison):
-    """How each group stands against the best: {name: "best" | a verdict of schema.VERDICTS}, where they were paired."""
+    """How each group with an accuracy stands against the best: {name: "best" | a verdict of schema.VERDICTS}."""
     best = ranked(comparison["groups"])[0]["name"] if comparison["groups"] else None
-    turned = {"better": "worse", "worse": "better"}
-    found = {best: "best"}
+    turned = {BETTER: WORSE, WORSE: BETTER}
+    found = {group["name"]: NOT_TESTED for group in comparison["groups"] if group["accuracy"]}
     for pair in comparison["pairs"]:
         if pair["b"] == best:
             found[pair["a"]] = pair["verdict"]
@@ -147,7 +149,7 @@ def answer(comparison):
     if len(groups) == 1:
         return [f"{_opening(best, 'is the only one with a finished run: its validation accuracy is')}."]
     standing = standings(comparison)
-    peers = [group for group in groups[1:] if standing.get(group["name"]) == "no difference shown"]
+    peers = [group for group in groups[1:] if standing[group["name"]] == NOT_SHOWN]
     sentences = [
         f"{_opening(best, 'has the highest mean validation accuracy,')}.",
         _against(standing, [group["name"] for group in groups[1:]]),
@@ -164,19 +166,26 @@ def _opening(group, says):
 
 def _against(standing, names):
     """How the others stand against the best."""
-    equal = [name for name in names if standing.get(name) == "no difference shown"]
-    worse = [name for name in names if standing.get(name) == "worse"]
-    unknown = [name for name in names if name not in standing]
+    equal = [name for name in names if standing[name] == NOT_SHOWN]
+    worse = [name for name in names if standing[name] == WORSE]
+    better = [name for name in names if standing[name] == BETTER]  # where the best one's lead is of other seeds
+    unknown = [name for name in names if standing[name] == NOT_TESTED]
     parts = []
     if equal:
         parts.append(f"no difference from it is shown for {listed(equal)}")
     if worse:
-        parts.append(f"{listed(worse)} {'is' if len(worse) == 1 else 'are'} shown to be worse")
+        parts.append(f"{listed(worse)} {_is(worse)} shown to be worse")
+    if better:
+        parts.append(f"{listed(better)} {_is(better)} shown to be better on the seeds that both have")
     if unknown:
         parts.append(f"{listed(unknown)} {'was' if len(unknown) == 1 else 'were'} not tested against it")
     text = "; ".join(parts)
     # A name keeps its case; a phrase begins the sentence.
     return f"{text[0].upper() if equal else text[:1]}{text[1:]}." if text else ""
+
+
+def _is(names):
+    return "is" if len(names) == 1 else "are"
 
 
 def _for_its_cost(best, peers):

@@ -329,6 +329,31 @@ def test_the_answer_claims_nothing_that_was_not_tested():
     ]
 
 
+def test_a_pair_of_one_seed_is_no_test():
+    groups = [group("a", 0.9, 60.0), group("b", 0.6, 1.0)]
+    assert answer(groups, [("a", "b", "not tested")]) == [
+        "a has the highest mean validation accuracy, 0.9000 over 3 runs.",
+        "b was not tested against it.",
+        "It trained in 1 min.",
+    ]
+
+
+def test_a_group_that_is_better_than_the_best_on_the_seeds_they_share_is_named():
+    groups = [group("a", 0.9, 60.0), group("b", 0.89, 1.0)]
+    assert answer(groups, [("a", "b", "worse")])[1] == "b is shown to be better on the seeds that both have."
+
+
+def test_a_group_that_was_not_tested_against_the_best_is_shown_so():
+    groups = [group(name, accuracy) for name, accuracy in (("a", 0.9), ("b", 0.8), ("c", 0.7), ("d", None))]
+    pairs = [{"a": "b", "b": "a", "verdict": "not tested"}]
+    comparison = schema.checked({"format": 1, "groups": groups, "pairs": pairs})
+    notes = {row[0].text: row[1].note for row in report.ranking(comparison)["rows"]}
+    assert notes == {"a": "the best", "b": "not tested", "c": "not tested", "d": ""}
+    ranking, _, _ = results_of(comparison).partition("## Paired differences")
+    rows = [line.split(" | ") for line in ranking.splitlines() if line.startswith("| `")]
+    assert [row[5] for row in rows] == ["best", "not tested", "not tested", "–"]
+
+
 def test_the_answer_of_one_group_and_of_none():
     assert answer([group("a", 0.9), group("b", None)]) == [
         "a is the only one with a finished run: its validation accuracy is 0.9000 over 3 runs."
