@@ -153,7 +153,7 @@ def answer(comparison):
     sentences = [
         f"{_opening(best, 'has the highest mean validation accuracy,')}.",
         _against(standing, [group["name"] for group in groups[1:]]),
-        _for_its_cost(best, peers) if len(devices(comparison["runs"])) < 2 else "",
+        _cost(best, peers, comparison["pairs"]) if len(devices(comparison["runs"])) < 2 else "",
     ]
     return [sentence for sentence in sentences if sentence]
 
@@ -188,18 +188,36 @@ def _is(names):
     return "is" if len(names) == 1 else "are"
 
 
-def _for_its_cost(best, peers):
-    """The cheapest of those that are not shown to be worse than the best."""
+def _cost(best, peers, pairs):
+    """The training times of the best and of the fastest of those that are not shown to be worse, with what it costs."""
     timed = [group for group in [best, *peers] if group["training_seconds"]]
     if best not in timed:
         return ""
-    cheapest = min(timed, key=lambda group: group["training_seconds"]["mean"])
-    seconds, least = best["training_seconds"]["mean"], cheapest["training_seconds"]["mean"]
-    if cheapest is best:
-        rest = " and the quickest to train of these" if peers else ""
-        return f"It trained in {duration(seconds)}{rest and ','}{rest}."
-    factor = f" ({seconds / least:.1f} times as long)" if least > 0 and seconds / least >= 1.05 else ""
-    return (
-        f"For its cost, {cheapest['name']} is the best: it trained in {duration(least)}, "
-        f"{best['name']} in {duration(seconds)}{factor}."
-    )
+    fastest = min(timed, key=lambda group: group["training_seconds"]["mean"])
+    seconds, least = best["training_seconds"]["mean"], fastest["training_seconds"]["mean"]
+    if seconds < 1.05 * least or fastest is best:
+        rest = "" if not peers else ", the fastest of these" if fastest is best else ", about as fast as any of these"
+        return f"It trained in {duration(seconds)}{rest}."
+    factor = f" ({seconds / least:.1f} times as long)" if least > 0 else ""
+    times = f"in {duration(least)} against {duration(seconds)} of {best['name']}{factor}"
+    return f"{fastest['name']} trained faster, {times}; {_against_in_accuracy(fastest, best, pairs)}."
+
+
+def _against_in_accuracy(group, best, pairs):
+    """How far a group is behind the best: by their pair, which counts the same seeds only, else by their means."""
+    names = {group["name"], best["name"]}
+    pair = next((pair for pair in pairs if {pair["a"], pair["b"]} == names and pair["difference"] is not None), None)
+    if pair is None:
+        return f"its mean accuracy is {_lower(mean(best, 'accuracy') - mean(group, 'accuracy'))}"
+    sign = 1 if pair["a"] == best["name"] else -1
+    said = f"its mean accuracy over the same seeds is {_lower(sign * pair['difference'])}"
+    if None in (pair["low"], pair["high"]):
+        return said
+    ends = sorted((sign * pair["low"], sign * pair["high"]))
+    return f"{said}, 95 % interval from {' to '.join(map(_lower, ends))}"
+
+
+def _lower(value):
+    """0.0298 lower; 0.0298 higher for a value below 0."""
+    size = accuracy(abs(value))
+    return "the same" if size == accuracy(0) else f"{size} {'lower' if value > 0 else 'higher'}"

@@ -311,14 +311,40 @@ def answer(groups, pairs=(), runs=()):
     return wording.answer(schema.checked({"format": 1, "groups": groups, "pairs": pairs, "runs": list(runs)}))
 
 
-def test_the_answer_names_the_best_its_equals_and_the_cheapest_of_them():
+def test_the_answer_names_the_best_its_equals_and_the_fastest_of_them():
     groups = [group("a", 0.80, 5.0), group("b", 0.90, 120.0), group("c", 0.89, 60.0), group("d", 0.85, 1.0)]
     pairs = [("a", "b", "worse"), ("b", "c", "no difference shown"), ("b", "d", "better")]
     assert answer(groups, pairs) == [
         "b has the highest mean validation accuracy, 0.9000 over 3 runs.",
         "No difference from it is shown for c; d and a are shown to be worse.",
-        "For its cost, c is the best: it trained in 1 min, b in 2 min (2.0 times as long).",
+        "c trained faster, in 1 min against 2 min of b (2.0 times as long); its mean accuracy is 0.0100 lower.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("pair", "words"),
+    [
+        ((0.0298, -0.0194, 0.0789), "0.0298 lower, 95 % interval from 0.0194 higher to 0.0789 lower"),
+        ((0.0256, 0.0084, 0.0427), "0.0256 lower, 95 % interval from 0.0084 lower to 0.0427 lower"),
+        ((-0.001, -0.02, 0.01), "0.0010 higher, 95 % interval from 0.0200 higher to 0.0100 lower"),
+        ((0.0, -0.01, 0.01), "the same, 95 % interval from 0.0100 higher to 0.0100 lower"),
+        ((0.01, None, None), "0.0100 lower"),
+    ],
+)
+@pytest.mark.parametrize("best", ["a", "b"])
+def test_the_faster_peers_accuracy_is_said_with_the_interval_of_the_pair(pair, words, best):
+    sign = 1 if best == "a" else -1
+    ends = [None if end is None else sign * end for end in pair[1:]][::sign]
+    accuracies, seconds = ((0.9, 0.8), (958, 570)) if best == "a" else ((0.8, 0.9), (570, 958))
+    groups = [group(name, *figures) for name, *figures in zip("ab", accuracies, seconds)]
+    found = dict(zip(("a", "b", "verdict", "difference", "low", "high"), ("a", "b", "no difference shown")))
+    found |= {"difference": sign * pair[0], "low": ends[0], "high": ends[1]}
+    other = "b" if best == "a" else "a"
+    said = wording.answer(schema.checked({"format": 1, "groups": groups, "pairs": [found]}))[2]
+    assert said == (
+        f"{other} trained faster, in 9 min 30 s against 15 min 58 s of {best} (1.7 times as long); "
+        f"its mean accuracy over the same seeds is {words}."
+    )
 
 
 def test_the_answer_claims_nothing_that_was_not_tested():
@@ -327,6 +353,15 @@ def test_the_answer_claims_nothing_that_was_not_tested():
         "b was not tested against it.",
         "It trained in 1 min.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(60.0, "the fastest of these"), (59.0, "about as fast as any of these"), (61.0, "the fastest of these")],
+)
+def test_a_best_group_that_is_not_slower_is_said_to_be_fast(seconds, words):
+    groups = [group("a", 0.9, 60.0), group("b", 0.89, seconds)]
+    assert answer(groups, [("a", "b", "no difference shown")])[2] == f"It trained in 1 min, {words}."
 
 
 def test_a_pair_of_one_seed_is_no_test():
