@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from kmodels.comparison import axes, curves, drawing, markdown, plots, report, schema, series, wording
+from kmodels.comparison import axes, curves, drawing, markdown, page_tables, plots, report, schema, series, wording
 from kmodels.errors import InputError
 from tests.comparison import made_up
 
@@ -263,7 +263,7 @@ def test_a_version_that_differs_names_its_backends():
 
 def test_the_ranking_is_by_mean_accuracy_and_holds_the_figures():
     comparison = schema.checked(made_up.comparison())
-    table = report.ranking(comparison)
+    table = page_tables.ranking(comparison)
     means = [row[1].value for row in table["rows"]]
     assert means == sorted(means, reverse=True)
     by_name = {row[0].text: dict(zip(table["heading"], row)) for row in table["rows"]}
@@ -281,12 +281,12 @@ def test_a_group_without_a_finished_run_comes_last_and_has_no_accuracy():
     comparison = made_up.comparison()
     stopped = only_stopped()["groups"][0] | {"name": "aaa", "runs": []}
     comparison["groups"].insert(0, stopped)
-    row = report.ranking(schema.checked(comparison))["rows"][-1]
+    row = page_tables.ranking(schema.checked(comparison))["rows"][-1]
     assert (row[0].text, row[0].note, row[1].text) == ("aaa", "no finished run", "–")
 
 
 def test_many_pairs_are_folded_but_none_is_lost():
-    found = report.pairs(schema.checked(made_up.comparison()))
+    found = page_tables.pairs(schema.checked(made_up.comparison()))
     assert (len(found["open"]), len(found["folded"])) == (5, 10)
     best = wording.ranked(made_up.comparison()["groups"])[0]["name"]
     assert all(best in (row["pair"]["a"], row["pair"]["b"]) for row in found["open"])
@@ -382,7 +382,7 @@ def test_a_group_that_was_not_tested_against_the_best_is_shown_so():
     groups = [group(name, accuracy) for name, accuracy in (("a", 0.9), ("b", 0.8), ("c", 0.7), ("d", None))]
     pairs = [{"a": "b", "b": "a", "verdict": "not tested"}]
     comparison = schema.checked({"format": 1, "groups": groups, "pairs": pairs})
-    notes = {row[0].text: row[1].note for row in report.ranking(comparison)["rows"]}
+    notes = {row[0].text: row[1].note for row in page_tables.ranking(comparison)["rows"]}
     assert notes == {"a": "the best", "b": "not tested", "c": "not tested", "d": ""}
     ranking, _, _ = results_of(comparison).partition("## Paired differences")
     rows = [line.split(" | ") for line in ranking.splitlines() if line.startswith("| `")]
