@@ -50,9 +50,9 @@ def run(arguments):
     cells = _cells(own, folder, _shared_settings(given))
     for cell in cells:
         run_folder.look_into(cell.config.resolved(cell.config.backend))
+    texts = report.sentences(cells[0].config) if own.texts else None
     outcomes = runner.run(cells, folder, own.jobs, _Progress(cells, own.jobs).tell, cluster)
     command = shlex.join(["kmodels", "compare", *(" ".join(argument.splitlines()) for argument in arguments)])
-    texts = report.sentences(cells[0].config) if own.texts else None
     report.write_report(folder, own.title or None, command, texts)
     _check_all_finished(outcomes, cells, Path(folder) / runner.LOGS)
 

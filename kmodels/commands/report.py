@@ -46,11 +46,14 @@ def write_report(folder, title, command, texts):
             before = schema.read(path)
     commands = [*(before["command"] or "").splitlines(), *([command] if command else [])]
     comparison = summary.summarize(folder, title or before["title"], "\n".join(dict.fromkeys(commands)) or None, texts)
+    schema.checked(comparison)
     records.write_json(path, comparison)
     report.write(comparison, folder)
     print(f"report: {Path(folder) / report.PAGE}")
 
 
 def sentences(config):
-    """The validation sentences of a config's data."""
-    return corpus.load_dataset(config).validation.texts
+    """The validation sentences of a config's data: [(sentence, name of its label), …]."""
+    dataset = corpus.load_dataset(config)
+    labels = [dataset.label_names[label] for label in dataset.validation.labels]
+    return list(zip(dataset.validation.texts, labels))

@@ -6,6 +6,7 @@ A value that does not fit raises InputError, one line that says where.
 import json
 import math
 import re
+from datetime import datetime
 
 from kmodels.errors import InputError
 
@@ -27,6 +28,15 @@ def refuse(where, expected, value):
     raise InputError(f"{where.removeprefix('.')} must be {expected}; got {got}")
 
 
+def in_file(path, check, value):
+    """What a check makes of the value in a file. InputError with the path; also for a number that is not finite."""
+    try:
+        json.dumps(value, allow_nan=False)
+        return check(value, "")
+    except (ValueError, RecursionError) as error:  # InputError is a ValueError
+        raise InputError(f"{path}: {error}") from error
+
+
 def text(value, where):
     """Text; control characters replaced."""
     if not isinstance(value, str):
@@ -39,6 +49,19 @@ def number(value, where):
     if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= LARGEST:
         refuse(where, "a finite number", value)
     return value if abs(value) >= SMALLEST else 0
+
+
+def moment(form):
+    """A time in this form of strftime."""
+
+    def check(value, where):
+        try:
+            datetime.strptime(text(value, where), form)
+        except ValueError:
+            refuse(where, f"a time, {form}", value)
+        return value
+
+    return check
 
 
 def amount(value, where):
@@ -59,6 +82,13 @@ def fraction(value, where):
     """A number from 0 to 1."""
     if not 0 <= number(value, where) <= 1:
         refuse(where, "from 0 to 1", value)
+    return value
+
+
+def boolean(value, where):
+    """True or False."""
+    if not isinstance(value, bool):
+        refuse(where, "true or false", value)
     return value
 
 

@@ -117,7 +117,8 @@ def _pairs(comparison):
         heading.append("right in one run alone")
         for row, found in zip(rows, of_two_runs):
             row.append(wording.mcnemar(found).replace("<", "&lt;"))
-    return table(heading, rows) if rows else ""
+    corrected = f"\n\n{escaped(wording.corrected(comparison))}".rstrip()
+    return f"{table(heading, rows)}{corrected}" if rows else ""
 
 
 def _ended(comparison):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from kmodels.comparison import small_plots, wording
+from kmodels.comparison.reading import seconds
 
 # More pairs than this, and those without the best group are folded away.
 OPEN_PAIRS = 12
@@ -132,7 +133,7 @@ def every_run(comparison):
             _number_cell(measured["best_epoch"], _plain),
             _number_cell(measured["best_validation_accuracy"], wording.accuracy),
             _number_cell(measured["best_validation_loss"], wording.accuracy),
-            Cell((measured["training_duration"] or wording.MISSING).partition(".")[0]),
+            _duration_cell(measured["training_duration"]),
             _number_cell(measured["compile_seconds"], wording.duration),
             _number_cell(measured["peak_worker_0_memory_MB"], wording.count),
             _number_cell(measured["peak_gpu_0_memory_MB"], wording.count),
@@ -150,6 +151,12 @@ METRICS = (
     "peak_worker_0_memory_MB",
     "peak_gpu_0_memory_MB",
 )
+
+
+def _duration_cell(duration):
+    if duration is None:
+        return Cell(wording.MISSING)
+    return Cell(duration.partition(".")[0], seconds(duration))
 
 
 def _plain(value):

@@ -68,6 +68,7 @@ def page(comparison, drawn):
         comparison=comparison,
         title=comparison["title"] or "Comparison",
         commands=wording.commands(comparison),
+        corrected=wording.corrected(comparison),
         facts=facts(comparison),
         environment=environment(runs),
         answer=wording.answer(comparison),
@@ -95,8 +96,8 @@ def _template():
 
 
 def breakable(name):
-    """A name that may be broken over lines after its hyphens and underscores."""
-    return Markup(re.sub("([_-])", r"\1<wbr>", str(escape(name))))
+    """A name that may be broken over lines after its hyphens, underscores and equals signs."""
+    return Markup(re.sub("([_=-])", r"\1<wbr>", str(escape(name))))
 
 
 def _inline(plot):

@@ -6,11 +6,14 @@ A `?` marks what may be missing, null or empty; a figure that was not measured i
     title? command?   text; command made the runs: a command line on each line, the oldest first
     created?          when the last run ended, UTC
     dataset?          name?, train_sentences?, validation_sentences?, label_names? [text, …], majority_fraction?
-    protocol?         [sentence, …]: what was the same for all runs
+    protocol?         [sentence, …]: what was the same for all runs, as far as their records show it
     differs_all_the_same?   [sentence, …]: what was not
+    in_turns?         false if some groups had their runs before others had theirs, so that times can't be compared;
+                      null if it is not known
     seed_results?     {model: the accuracy it set out from}
     runs?             [{name, model, backend, status: finished | failed | unfinished, seed?, precision?, error?, order?,
-                        started?, environment?: {name: value}, metrics?: see METRICS, history?: see EPOCH}, …]
+                        started?, cores?, environment?: {name: value}, metrics?: see METRICS, history?: see EPOCH}, …];
+                        order is the place among all runs of the folder by when they were started
     groups?           [{name, model, backend, precision?, runs?: [name, …], accuracy?, dev_interval? [low, high],
                         training_seconds?, samples_per_second?, peak_host_MiB?, peak_device_MiB?,
                         fraction_of_peak?}, …]; a figure over runs is
@@ -19,6 +22,8 @@ A `?` marks what may be missing, null or empty; a figure that was not measured i
                         p_value?, mcnemar?: {only_a, only_b, p_value}}, …]: the group a against the group b,
                         difference = a - b; where they share one seed they are not tested, and mcnemar is of those two
                         runs alone: the sentences that only one has right
+    num_tested_pairs? how many pairs of groups could be tested, whether they stand in pairs or not: p_value and verdict
+                      are corrected for so many
     disagreements?    [{row, text?, label?, probabilities?: {group: probability of the true label}}, …]
     warnings?         [sentence, …]
 
@@ -28,6 +33,7 @@ Keys beside these are ignored.
 from kmodels import records
 from kmodels.comparison.checks import (
     amount,
+    boolean,
     fraction,
     listing,
     mapping,
@@ -143,6 +149,7 @@ RUN = record(
     error=optional(text),
     order=optional(whole),
     started=optional(text),
+    cores=optional(whole),
     environment=mapping(scalar),
     metrics=optional(METRICS),
     history=listing(EPOCH),
@@ -186,10 +193,12 @@ COMPARISON = record(
     dataset=lambda value, where: DATASET(value or {}, where),
     protocol=listing(text),
     differs_all_the_same=listing(text),
+    in_turns=optional(boolean),
     seed_results=mapping(fraction),
     runs=listing(RUN),
     groups=listing(GROUP),
     pairs=listing(PAIR),
+    num_tested_pairs=optional(whole),
     disagreements=listing(
         record(row=whole, text=optional(text), label=optional(text), probabilities=mapping(fraction))
     ),

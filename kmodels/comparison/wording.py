@@ -122,6 +122,22 @@ def devices(runs):
     return {run["environment"].get("device") for run in runs if run["environment"]}
 
 
+def has_comparable_times(comparison):
+    """False if runs were made on different devices, or groups at different hours."""
+    return len(devices(comparison["runs"])) < 2 and comparison["in_turns"] is not False
+
+
+def corrected(comparison):
+    """For how many pairs p is corrected: a sentence; "" where no pair was tested."""
+    number = comparison["num_tested_pairs"]
+    if not number:
+        return ""
+    pairs = "the one pair" if number == 1 else f"all {number:,} pairs"
+    shown = sum(pair["p_value"] is not None for pair in comparison["pairs"])
+    rest = ", also those not shown" if number > shown else ""
+    return f"p and the verdict are corrected for {pairs} that could be tested{rest} (Holm 1979)."
+
+
 def mean(group, figure, otherwise=None):
     """The mean of a group's figure, or `otherwise` where it was not measured."""
     return otherwise if group[figure] is None else group[figure]["mean"]
@@ -153,7 +169,7 @@ def answer(comparison):
     sentences = [
         f"{_opening(best, 'has the highest mean validation accuracy,')}.",
         _against(standing, [group["name"] for group in groups[1:]]),
-        _cost(best, peers, comparison["pairs"]) if len(devices(comparison["runs"])) < 2 else "",
+        _cost(best, peers, comparison["pairs"]) if has_comparable_times(comparison) else "",
     ]
     return [sentence for sentence in sentences if sentence]
 

@@ -19,7 +19,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from kmodels.comparison import axes, curves, drawing, markdown, page_tables, plots, report, schema, series, wording
+from kmodels.comparison import (
+    axes,
+    curves,
+    drawing,
+    markdown,
+    page_tables,
+    plots,
+    report,
+    schema,
+    series,
+    small_plots,
+    wording,
+)
 from kmodels.errors import InputError
 from tests.comparison import made_up
 
@@ -285,6 +297,17 @@ def test_a_group_without_a_finished_run_comes_last_and_has_no_accuracy():
     assert (row[0].text, row[0].note, row[1].text) == ("aaa", "no finished run", "–")
 
 
+def test_runs_are_sorted_by_their_seconds_not_by_the_text():
+    comparison = made_up.comparison()
+    durations = ("9:00:00.5", "10:00:00", "1 day, 0:00:01", "0:00:59", None, "a while")
+    for run, duration in zip(comparison["runs"], durations):
+        run["metrics"]["training_duration"] = duration
+    table = page_tables.every_run(schema.checked(comparison))
+    cells = [row[table["heading"].index("Time")] for row in table["rows"]][: len(durations)]
+    assert [cell.text for cell in cells] == ["9:00:00", "10:00:00", "1 day, 0:00:01", "0:00:59", "–", "a while"]
+    assert [cell.value for cell in cells] == [32400.5, 36000, 86401, 59, None, None]
+
+
 def test_many_pairs_are_folded_but_none_is_lost():
     found = page_tables.pairs(schema.checked(made_up.comparison()))
     assert (len(found["open"]), len(found["folded"])) == (5, 10)
@@ -403,6 +426,32 @@ def test_the_answer_says_nothing_of_cost_where_times_are_of_different_devices():
     runs = [run | {"name": name, "environment": {"device": name}} for name in ("one", "other")]
     assert len(answer(groups, pairs, runs[:1])) == 3
     assert len(answer(groups, pairs, runs)) == 2
+
+
+@pytest.mark.parametrize(("in_turns", "sentences"), [(True, 3), (None, 3), (False, 2)])
+def test_the_answer_says_nothing_of_cost_where_times_are_of_different_hours(in_turns, sentences):
+    groups = [group("a", 0.9, 60.0), group("b", 0.89, 30.0)]
+    pairs = [{"a": "a", "b": "b", "verdict": "no difference shown"}]
+    comparison = {"format": 1, "groups": groups, "pairs": pairs, "in_turns": in_turns}
+    assert len(wording.answer(schema.checked(comparison))) == sentences
+
+
+@pytest.mark.parametrize(
+    ("tested", "words"),
+    [
+        (
+            20,
+            "p and the verdict are corrected for all 20 pairs that could be tested, also those not shown (Holm 1979).",
+        ),
+        (15, "p and the verdict are corrected for all 15 pairs that could be tested (Holm 1979)."),
+        (None, ""),
+    ],
+)
+def test_a_report_says_for_how_many_pairs_it_corrects(tested, words):
+    comparison = made_up.comparison() | {"num_tested_pairs": tested}
+    for shown in (results_of(comparison), " ".join(Page(page_of(comparison)).text.split())):
+        assert words in shown
+        assert ("Holm 1979" in shown) is bool(words)
 
 
 def test_the_answer_without_times_says_nothing_of_cost():
@@ -549,6 +598,32 @@ def test_labels_cover_neither_each_other_nor_a_mark(labelled):
         assert not drawing._touches(box, boxes[:number] + marks)
 
 
+def test_long_names_stay_within_their_drawings_and_apart():
+    comparison = schema.checked(made_up.long_names())
+    sentences = [small_plots.probabilities(each, comparison, 0) for each in comparison["disagreements"]]
+    for root in map(ElementTree.fromstring, [*(plot.svg for plot in all_drawings(comparison)), *sentences]):
+        check_drawing(root)
+        width = float(root.get("viewBox").split()[2])
+        for element in root.iter("text"):
+            wide = drawing.text_width(element.text) * (13.5 / 12 if element.get("class") in ("title", "panel") else 1)
+            start = float(element.get("x")) - {None: 0, "middle": wide / 2, "end": wide}[element.get("text-anchor")]
+            assert start >= -1 and start + wide <= width + 6, element.text
+        shortened = [element.text for element in root.iter("text") if "…" in element.text]
+        assert len(shortened) == len(set(shortened))
+
+
+def test_a_name_is_shortened_in_its_middle_for_its_end_tells_it_apart():
+    assert drawing.shortened("textcnn", 100) == "textcnn"
+    assert drawing.shortened("textcnn (learning_rate=0.01)", 100) == "textcnn…=0.01)"
+    assert drawing.shortened("字" * 20, 30) == "字…"
+    assert drawing.shortened("textcnn", 3) == "…"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=60), st.floats(12, 300))
+def test_a_shortened_name_fits(text, width):
+    assert drawing.text_width(drawing.shortened(text, width)) <= width
+
+
 def test_a_lone_label_always_finds_a_place():
     assert drawing.place([("textcnn", [(40.0, 200.0)])], (36, 10, 358, 210))[0] is not None
 
@@ -567,6 +642,17 @@ def test_a_backend_is_one_series_and_a_model_with_its_start_one_family():
     families = series.families(comparison)
     names = {family: [each["name"] for each in found] for family, found in families.items()}
     assert names == {"a-tiny": ["a-tiny-x"], "a": ["a-x", "a-y", "other"]}
+
+
+def test_groups_of_other_settings_are_families_of_their_own_with_the_same_backends():
+    names = ("a-jax (epochs=3)", "a-jax (epochs=4)", "a-torch (epochs=3)", "mine (epochs=3)")
+    groups = [group(name, 0.5) | {"model": "a", "backend": "torch" if "torch" in name else "jax"} for name in names]
+    comparison = schema.checked({"format": 1, "groups": groups})
+    found = {family: [each["name"] for each in several] for family, several in series.families(comparison).items()}
+    assert found == {
+        "a (epochs=3)": ["a-jax (epochs=3)", "a-torch (epochs=3)", "mine (epochs=3)"],
+        "a (epochs=4)": ["a-jax (epochs=4)"],
+    }
 
 
 def test_groups_of_one_family_and_backend_differ_in_precision_or_else_in_name():
