@@ -135,7 +135,8 @@ def corrected(comparison):
     pairs = "the one pair" if number == 1 else f"all {number:,} pairs"
     shown = sum(pair["p_value"] is not None for pair in comparison["pairs"])
     rest = ", also those not shown" if number > shown else ""
-    return f"p and the verdict are corrected for {pairs} that could be tested{rest} (Holm 1979)."
+    said = f"p and the verdict are corrected for {pairs} that could be tested{rest} (Holm 1979)"
+    return f"{said}; an interval is of its pair alone."
 
 
 def mean(group, figure, otherwise=None):
@@ -230,7 +231,7 @@ def _against_in_accuracy(group, best, pairs):
     if None in (pair["low"], pair["high"]):
         return said
     ends = sorted((sign * pair["low"], sign * pair["high"]))
-    return f"{said}, 95 % interval from {' to '.join(map(_lower, ends))}"
+    return f"{said}, 95\u00a0% interval from {' to '.join(map(_lower, ends))}"
 
 
 def _lower(value):

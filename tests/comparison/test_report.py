@@ -347,10 +347,10 @@ def test_the_answer_names_the_best_its_equals_and_the_fastest_of_them():
 @pytest.mark.parametrize(
     ("pair", "words"),
     [
-        ((0.0298, -0.0194, 0.0789), "0.0298 lower, 95 % interval from 0.0194 higher to 0.0789 lower"),
-        ((0.0256, 0.0084, 0.0427), "0.0256 lower, 95 % interval from 0.0084 lower to 0.0427 lower"),
-        ((-0.001, -0.02, 0.01), "0.0010 higher, 95 % interval from 0.0200 higher to 0.0100 lower"),
-        ((0.0, -0.01, 0.01), "the same, 95 % interval from 0.0100 higher to 0.0100 lower"),
+        ((0.0298, -0.0194, 0.0789), "0.0298 lower, 95\u00a0% interval from 0.0194 higher to 0.0789 lower"),
+        ((0.0256, 0.0084, 0.0427), "0.0256 lower, 95\u00a0% interval from 0.0084 lower to 0.0427 lower"),
+        ((-0.001, -0.02, 0.01), "0.0010 higher, 95\u00a0% interval from 0.0200 higher to 0.0100 lower"),
+        ((0.0, -0.01, 0.01), "the same, 95\u00a0% interval from 0.0100 higher to 0.0100 lower"),
         ((0.01, None, None), "0.0100 lower"),
     ],
 )
@@ -439,11 +439,8 @@ def test_the_answer_says_nothing_of_cost_where_times_are_of_different_hours(in_t
 @pytest.mark.parametrize(
     ("tested", "words"),
     [
-        (
-            20,
-            "p and the verdict are corrected for all 20 pairs that could be tested, also those not shown (Holm 1979).",
-        ),
-        (15, "p and the verdict are corrected for all 15 pairs that could be tested (Holm 1979)."),
+        (20, "p and the verdict are corrected for all 20 pairs that could be tested, also those not shown (Holm 1979)"),
+        (15, "p and the verdict are corrected for all 15 pairs that could be tested (Holm 1979); an interval is"),
         (None, ""),
     ],
 )
