@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kmodels import cli, commandline, records
@@ -194,6 +195,32 @@ def test_the_report_names_every_command_that_made_runs_as_a_shell_takes_it(capsy
         ["kmodels", "compare", *flags[0][:3], "--title=$5 & 'more' of it", f"--output_dir={folder}"],
         ["kmodels", "compare", *flags[1], f"--output_dir={folder}"],
     ]
+
+
+def test_sentences_are_shown_only_if_the_data_is_that_of_the_runs(capsys, tmp_path):
+    train, validation = write_review_files(tmp_path)
+    folder, lines = tmp_path / "grid", validation.read_text().splitlines()
+    labels = np.array([int(line[-1]) for line in lines[1:]])
+    shared = {"labels": labels, "label_names": ("0", "1")}
+    for backend in ("jax", "torch"):
+        write_run(folder, backend=backend, train_file=str(train), validation_file=str(validation), **shared)
+    assert cli.main(["kmodels", "report", str(folder), "--texts"]) == 0
+    first = records.read_json(folder / "comparison.json")["disagreements"][0]
+    assert lines[1 + first["row"]] == f"{first['text']}\t{first['label']}"
+    capsys.readouterr()
+    moved = [lines[0], *sorted(lines[1:], key=lambda line: line[-1])]
+    for others, words in ((lines[:-1], "had 32, now they are 31"), (moved, "in another order or with other labels")):
+        validation.write_text("\n".join(others) + "\n")
+        assert cli.main(["kmodels", "report", str(folder), "--texts"]) == 2
+        said = capsys.readouterr().err
+        assert words in said and said.count("\n") == 1
+
+
+def test_compare_reads_the_sentences_it_shows_before_the_first_run(capsys, tmp_path):
+    files = ["--train_file=nowhere.tsv", "--validation_file=nowhere.tsv"]
+    assert cli.main(["kmodels", "compare", *GRID, "--texts", *files, f"--output_dir={tmp_path / 'grid'}"]) == 2
+    assert "nowhere.tsv" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_interrupt_wins_over_failed_runs(capsys, monkeypatch, tmp_path):

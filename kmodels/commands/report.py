@@ -46,7 +46,6 @@ def write_report(folder, title, command, texts):
             before = schema.read(path)
     commands = [*(before["command"] or "").splitlines(), *([command] if command else [])]
     comparison = summary.summarize(folder, title or before["title"], "\n".join(dict.fromkeys(commands)) or None, texts)
-    schema.checked(comparison)
     records.write_json(path, comparison)
     report.write(comparison, folder)
     print(f"report: {Path(folder) / report.PAGE}")

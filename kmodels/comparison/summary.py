@@ -21,24 +21,19 @@ def summarize(output_dir, title=None, command=None, texts=None):
         output_dir: a folder of runs, as `kmodels compare` leaves them or made one by one.
         title: of the report; default: the folder's name.
         command: the command lines that made the runs, one a line.
-        texts: [(validation sentence, name of its label), …], to be shown where models disagree; None to show their
-            numbers only.
+        texts: [(validation sentence, name of its label), …], to show where models disagree; None: numbers only.
 
     Returns:
-        A dict that `kmodels.comparison.schema` describes.
+        A dict as `kmodels.comparison.schema` has it.
 
     Raises:
         InputError: no runs there, a record is damaged, or the texts are not those that the runs were validated on.
     """
     folder = Path(output_dir)
-    runs = reading.runs(folder)
-    if not runs:
-        raise InputError(f"{folder} holds no runs: none of its folders has {records.CONFIG}")
+    runs = _runs(folder)
     finished = [run for run in runs if run["status"] == runner.FINISHED]
-    predictions = {run["name"]: reading.predictions(folder / run["name"]) for run in finished}
-    predictions = {name: found for name, found in predictions.items() if found is not None}
-    if texts is not None:
-        texts = _checked_texts(texts, predictions)
+    predictions = _predictions(folder, finished)
+    texts = _checked_texts(texts, predictions)
     in_turns = protocol.in_turns(runs)
     found = [_group(name, several, predictions) for name, several in groups.grouped(finished).items()]
     pairs, num_tested_pairs = pairing.pairs(found, runs, predictions)
@@ -61,8 +56,23 @@ def summarize(output_dir, title=None, command=None, texts=None):
     }
 
 
+def _runs(folder):
+    found = reading.runs(folder)
+    if not found:
+        raise InputError(f"{folder} holds no runs: none of its folders has {records.CONFIG}")
+    return found
+
+
+def _predictions(folder, finished):
+    """{name of a run: kmodels.comparison.reading.Predictions} of those that wrote them."""
+    found = {run["name"]: reading.predictions(folder / run["name"]) for run in finished}
+    return {name: each for name, each in found.items() if each is not None}
+
+
 def _checked_texts(texts, predictions):
     """The sentences alone, if they have the labels that the runs were validated on; the records hold no texts."""
+    if texts is None:
+        return None
     labels = tuple(label for _, label in texts)
     for name, found in predictions.items():
         if found.truth != labels:
