@@ -266,7 +266,7 @@ class RunConfig:
             other: the RunConfig asked for, resolved.
             going_on: leave out what may change where a run goes on.
         """
-        same = _NOT_THE_RUN + (MAY_CHANGE if going_on and other.epochs >= self.epochs else ())
+        same = NOT_THE_RUN + (MAY_CHANGE if going_on and other.epochs >= self.epochs else ())
         pairs = {name: (value, getattr(other, name)) for name, value in vars(self).items()}
         return [
             f"{name}: {there!r} there, {now!r} now"
@@ -278,12 +278,12 @@ class RunConfig:
 
     def going_on_as(self, other):
         """This run's config as it goes on with what may change taken from another."""
-        changed = {name: getattr(other, name) for name in MAY_CHANGE + _NOT_THE_RUN}
+        changed = {name: getattr(other, name) for name in MAY_CHANGE + NOT_THE_RUN}
         return dataclasses.replace(self, **changed | {"data_dir": other.data_dir or self.data_dir})
 
 
 # Where a run is made and written, how often it is saved, what is done about an older one: none makes it another run.
-_NOT_THE_RUN = (
+NOT_THE_RUN = (
     *("cluster", "output_dir", "overwrite"),
     *("checkpoint_seconds", "save_predictions", "measure_peak", "tensorboard"),
 )
@@ -330,6 +330,6 @@ def _has_own_vocabulary(preset):
 
 def _default_output_dir(config):
     """results/runs/MODEL-BACKEND-DIGEST: the same settings give the same folder, other settings another one."""
-    identity = {name: value for name, value in config.to_json().items() if name not in _NOT_THE_RUN}
+    identity = {name: value for name, value in config.to_json().items() if name not in NOT_THE_RUN}
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
     return f"results/runs/{config.model}-{config.backend}-{digest}"

@@ -3,16 +3,19 @@
 import importlib
 import importlib.metadata
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from kmodels import cli, commandline
+from kmodels import cli, commandline, records
 from kmodels.commands import compare, report
 from kmodels.comparison import grid, runner
 from kmodels.comparison.runner import Outcome
+from tests.comparison.made_up_runs import write_run
 from tests.reviews import tiny_settings, write_review_files
 
 ROOT = Path(__file__).parent.parent
@@ -141,6 +144,102 @@ def test_the_time_left_is_that_of_runs_alike(capsys, tmp_path):
         progress.tell(Outcome(name, config.model, config.backend, config.seed, 0, status, error, "", seconds))
         end = f"; about {left} left" if left else f"{name} {status}" + (": no" if error else " before")
         assert capsys.readouterr().err.endswith(f"{end}\n")
+
+
+GRID = ("--models=textcnn", "--backends=jax", "--seeds=1,2")
+
+
+@pytest.mark.parametrize("finished", [True, False], ids=["finished", "unfinished"])
+def test_a_grid_that_holds_runs_of_other_settings_is_refused_before_anything_is_written(
+    capsys, monkeypatch, tmp_path, finished
+):
+    monkeypatch.setattr(runner, "command", lambda config: [sys.executable, "-c", "pass"])
+    write_run(tmp_path, "textcnn", "jax", 2, finished=finished)
+    before = contents(tmp_path)
+    assert cli.main(["kmodels", "compare", *GRID, "--learning_rate=0.3", f"--output_dir={tmp_path}"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {tmp_path}/textcnn-jax-seed-2 holds another run (") and said.count("\n") == 1
+    assert "learning_rate: 0.001 there, 0.3 now" in said
+    assert contents(tmp_path) == before
+
+
+def contents(folder):
+    """{path: bytes} of the files below a folder, and its folders as {path: None}."""
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def test_compare_ends_with_status_1_if_runs_failed_and_reports_the_others(capsys, monkeypatch, tmp_path):
+    fails = "import sys; sys.exit('error: no such preset' if '--seed=2' in sys.argv else 0)"
+    monkeypatch.setattr(runner, "command", lambda config: [sys.executable, "-c", fails, *config.to_flags()])
+    write_run(tmp_path, "textcnn", "jax", 1, num_buckets=12)
+    assert cli.main(["kmodels", "compare", *GRID, f"--output_dir={tmp_path}"]) == 1
+    said = capsys.readouterr()
+    assert said.err.splitlines()[-2].endswith("textcnn-jax-seed-2 failed: no such preset")
+    assert said.err.splitlines()[-1] == f"error: 1 of 2 runs failed; see {tmp_path}/logs"
+    assert said.out == f"report: {tmp_path}/report.html\n"
+    assert "no such preset" in (tmp_path / "report.html").read_text()
+
+
+def test_the_report_names_every_command_that_made_runs_as_a_shell_takes_it(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(runner, "command", lambda config: [sys.executable, "-c", "1 / 0"])
+    folder = tmp_path / "two words"
+    flags = [
+        ["--models=textcnn", "--backends=jax", "--seeds=1", "--title=$5 & 'more'\nof it"],
+        ["--models=textcnn", "--backends=jax", "--seeds=2"],
+    ]
+    for number in (0, 1, 0):
+        assert cli.main(["kmodels", "compare", *flags[number], f"--output_dir={folder}"]) == 1
+    assert cli.main(["kmodels", "report", str(folder)]) == 0
+    commands = records.read_json(folder / "comparison.json")["command"].split("\n")
+    assert [shlex.split(command) for command in commands] == [
+        ["kmodels", "compare", *flags[0][:3], "--title=$5 & 'more' of it", f"--output_dir={folder}"],
+        ["kmodels", "compare", *flags[1], f"--output_dir={folder}"],
+    ]
+
+
+def test_sentences_are_shown_only_if_the_data_is_that_of_the_runs(capsys, tmp_path):
+    train, validation = write_review_files(tmp_path)
+    folder, lines = tmp_path / "grid", validation.read_text().splitlines()
+    labels = np.array([int(line[-1]) for line in lines[1:]])
+    shared = {"labels": labels, "label_names": ("0", "1")}
+    for backend in ("jax", "torch"):
+        write_run(folder, backend=backend, train_file=str(train), validation_file=str(validation), **shared)
+    assert cli.main(["kmodels", "report", str(folder), "--texts"]) == 0
+    first = records.read_json(folder / "comparison.json")["disagreements"][0]
+    assert lines[1 + first["row"]] == f"{first['text']}\t{first['label']}"
+    capsys.readouterr()
+    moved = [lines[0], *sorted(lines[1:], key=lambda line: line[-1])]
+    for others, words in ((lines[:-1], "had 32, now they are 31"), (moved, "in another order or with other labels")):
+        validation.write_text("\n".join(others) + "\n")
+        assert cli.main(["kmodels", "report", str(folder), "--texts"]) == 2
+        said = capsys.readouterr().err
+        assert words in said and said.count("\n") == 1
+
+
+def test_compare_reads_the_sentences_it_shows_before_the_first_run(capsys, tmp_path):
+    files = ["--train_file=nowhere.tsv", "--validation_file=nowhere.tsv"]
+    assert cli.main(["kmodels", "compare", *GRID, "--texts", *files, f"--output_dir={tmp_path / 'grid'}"]) == 2
+    assert "nowhere.tsv" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupt_wins_over_failed_runs(capsys, monkeypatch, tmp_path):
+    def interrupted(cells, *arguments):
+        statuses = zip(cells, ("failed", "unfinished"))
+        return [Outcome(cell.name, "textcnn", "jax", 1, 0, status, None, "", 1.0) for cell, status in statuses]
+
+    monkeypatch.setattr(runner, "run", interrupted)
+    monkeypatch.setattr(report, "write_report", lambda *arguments: None)
+    assert cli.main(["kmodels", "compare", *GRID, f"--output_dir={tmp_path}"]) == 130
+    assert "goes on from 0 of 2 runs finished" in capsys.readouterr().err
+
+
+def test_the_progress_says_why_a_run_failed_that_had_finished_before(capsys, tmp_path):
+    write_run(tmp_path, "textcnn", "jax", 1)
+    cells = grid.cells(["textcnn"], ["jax"], [1, 2], tmp_path, {})
+    progress = compare._Progress(cells, jobs=1)
+    progress.tell(Outcome(cells[0].name, "textcnn", "jax", 1, 0, "failed", "no space left", "", 1.0))
+    assert capsys.readouterr().err == "1 of 2, textcnn-jax-seed-1 failed: no space left\n"
 
 
 def test_a_grid_is_trained_reported_and_not_trained_again(tmp_path):

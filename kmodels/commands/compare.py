@@ -1,22 +1,26 @@
 """kmodels compare: a grid of runs, one process each, and a report."""
 
+import shlex
+import signal
 import sys
 from datetime import timedelta
+from pathlib import Path
 
-from kmodels import backend, commandline, records
+from kmodels import backend, commandline, records, run_folder
 from kmodels.commands import report
 from kmodels.comparison import grid, runner
 from kmodels.config import BACKENDS
 from kmodels.data.batching import MOST_COMPILED
-from kmodels.errors import InputError, Interrupted
+from kmodels.errors import InputError, Interrupted, RunError
 
 HELP = """\
 Trains every model on every backend with every seed, one fresh process after another, and writes a report.
 
     kmodels compare --models=textcnn,bilstm --backends=jax,tensorflow,torch --seeds=1,2,3 --output_dir=FOLDER
 
-A finished run is not made again, an unfinished one goes on, a failed one does not stop the others. Every setting of
-`kmodels train` may be given for all runs; --precision is float32 and --num_buckets 12 unless they are given.
+A finished run is not made again, an unfinished one goes on, a failed one does not stop the others: the report is
+written, and the exit status is 1. A folder that holds runs of other settings is refused before the first run. Every
+setting of `kmodels train` may be given for all runs; --precision is float32 and --num_buckets 12 unless they are given.
 
   --models=NAME,NAME,…    which classifiers (default: textcnn,bilstm)
   --backends=NAME,…       which backends (default: all that are installed)
@@ -43,22 +47,31 @@ def run(arguments):
         raise InputError("compare needs --output_dir, a folder for the runs and the report; got none")
     if own.jobs < 1:
         raise InputError(f"jobs must be at least 1; got {own.jobs}")
-    cells = grid.cells(
-        own.models.split(","),
-        own.backends.split(",") if own.backends else [name for name in BACKENDS if backend.is_installed(name)],
-        [_whole(seed) for seed in own.seeds.split(",")],
-        folder,
-        _shared_settings(given),
-        own.order_seed,
-    )
-    outcomes = runner.run(cells, folder, own.jobs, _Progress(cells, own.jobs).tell, cluster)
-    command = " ".join(["kmodels compare", *arguments])
+    cells = _cells(own, folder, _shared_settings(given))
+    for cell in cells:
+        run_folder.look_into(cell.config.resolved(cell.config.backend))
     texts = report.sentences(cells[0].config) if own.texts else None
+    outcomes = runner.run(cells, folder, own.jobs, _Progress(cells, own.jobs).tell, cluster)
+    command = shlex.join(["kmodels", "compare", *(" ".join(argument.splitlines()) for argument in arguments)])
     report.write_report(folder, own.title or None, command, texts)
-    if len(outcomes) < len(cells) or any(outcome.status == runner.UNFINISHED for outcome in outcomes):
-        raise Interrupted(
-            2, f"{sum(each.status == runner.FINISHED for each in outcomes)} of {len(cells)} runs finished"
-        )
+    _check_all_finished(outcomes, cells, Path(folder) / runner.LOGS)
+
+
+def _cells(own, folder, settings):
+    """The grid's runs, in their order: [kmodels.comparison.grid.Cell, …]."""
+    backends = own.backends.split(",") if own.backends else [name for name in BACKENDS if backend.is_installed(name)]
+    seeds = [_whole(seed) for seed in own.seeds.split(",")]
+    return grid.cells(own.models.split(","), backends, seeds, folder, settings, own.order_seed)
+
+
+def _check_all_finished(outcomes, cells, logs):
+    """Raises Interrupted if runs were stopped or not begun, else RunError if some failed."""
+    statuses = [outcome.status for outcome in outcomes]
+    if len(outcomes) < len(cells) or runner.UNFINISHED in statuses:
+        finished = statuses.count(runner.FINISHED)
+        raise Interrupted(signal.SIGINT, f"{finished} of {len(cells)} runs finished")
+    if runner.FAILED in statuses:
+        raise RunError(f"{statuses.count(runner.FAILED)} of {len(cells)} runs failed; see {logs}")
 
 
 def _shared_settings(given):
@@ -89,16 +102,13 @@ class _Progress:
 
     def tell(self, outcome):
         del self.left[outcome.name]
-        if outcome.name in self.before:
-            what = f"{outcome.status} before"
-        else:
+        made_before = outcome.name in self.before
+        if not made_before:
             self.made.append(outcome)
-            what = f"{outcome.status}{f': {outcome.error}' if outcome.error else f' in {outcome.seconds:.0f} s'}"
-        print(
-            f"{self.num_runs - len(self.left)} of {self.num_runs}, {outcome.name} {what}{self._time_left()}",
-            file=sys.stderr,
-            flush=True,
-        )
+        how = f": {outcome.error}" if outcome.error else " before" if made_before else f" in {outcome.seconds:.0f} s"
+        number = self.num_runs - len(self.left)
+        line = f"{number} of {self.num_runs}, {outcome.name} {outcome.status}{how}{self._time_left()}"
+        print(line, file=sys.stderr, flush=True)
 
     def _time_left(self):
         seconds = [self._expected(*kind) for name, kind in self.left.items() if name not in self.before]

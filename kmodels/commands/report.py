@@ -35,18 +35,24 @@ def run(arguments):
 
 
 def write_report(folder, title, command, texts):
-    """Writes comparison.json and the report; without a title or a command, those of the report that is there stay."""
+    """Writes comparison.json and the report.
+
+    Without a title, that of the report that is there stays; so do the commands it names, before this one.
+    """
     path = Path(folder) / COMPARISON
     before = {"title": None, "command": None}
     if path.is_file():
         with contextlib.suppress(InputError):  # it is made anew
             before = schema.read(path)
-    comparison = summary.summarize(folder, title or before["title"], command or before["command"], texts)
+    commands = [*(before["command"] or "").splitlines(), *([command] if command else [])]
+    comparison = summary.summarize(folder, title or before["title"], "\n".join(dict.fromkeys(commands)) or None, texts)
     records.write_json(path, comparison)
     report.write(comparison, folder)
     print(f"report: {Path(folder) / report.PAGE}")
 
 
 def sentences(config):
-    """The validation sentences of a config's data."""
-    return corpus.load_dataset(config).validation.texts
+    """The validation sentences of a config's data: [(sentence, name of its label), …]."""
+    dataset = corpus.load_dataset(config)
+    labels = [dataset.label_names[label] for label in dataset.validation.labels]
+    return list(zip(dataset.validation.texts, labels))

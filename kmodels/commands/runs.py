@@ -11,7 +11,7 @@ Lists the runs in a folder, at any depth, finished or not.
     kmodels runs FOLDER --sort=accuracy
 
   --sort=COLUMN           one of {", ".join(table.COLUMNS)};
-                          figures fall, names rise (default: name)
+                          figures fall, names and seeds rise (default: name)
   --json                  JSON instead of a table; what is not known yet is null
 
 Without FOLDER: results/runs.

@@ -181,13 +181,17 @@ def text_width(content, size=TEXT_SIZE):
 
 
 def shortened(content, width, size=TEXT_SIZE):
-    """Text that fits a width, its end left out where it must be."""
+    """Text that fits a width, its middle left out where it must be: names often differ at their ends only."""
     content = " ".join(content.split())
     if text_width(content, size) <= width:
         return content
-    while content and text_width(content + "…", size) > width:
-        content = content[:-1]
-    return content + "…"
+    short = "…"
+    for kept in range(1, len(content)):
+        longer = f"{content[: kept - kept // 2]}…{content[len(content) - kept // 2 :]}"
+        if text_width(longer, size) > width:
+            break
+        short = longer
+    return short
 
 
 def legend(names, y):

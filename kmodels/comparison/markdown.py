@@ -62,13 +62,13 @@ def _bullets(sentences):
 
 
 def _made(comparison):
-    """The command in a fence longer than any within it, and the date."""
-    if not comparison["command"]:
+    """The commands in a fence longer than any within it, and the date."""
+    commands = "\n".join(wording.commands(comparison))
+    if not commands:
         return escaped(comparison["created"] or "")
-    command = " ".join(comparison["command"].split())
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", command)), default=0))
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", commands)), default=0))
     date = f" on {escaped(comparison['created'])}" if comparison["created"] else ""
-    return f"Made{date} by\n\n{fence}\n{command}\n{fence}"
+    return f"Made{date} by\n\n{fence}\n{commands}\n{fence}"
 
 
 def _ranking(comparison):
@@ -117,7 +117,8 @@ def _pairs(comparison):
         heading.append("right in one run alone")
         for row, found in zip(rows, of_two_runs):
             row.append(wording.mcnemar(found).replace("<", "&lt;"))
-    return table(heading, rows) if rows else ""
+    corrected = f"\n\n{escaped(wording.corrected(comparison))}".rstrip()
+    return f"{table(heading, rows)}{corrected}" if rows else ""
 
 
 def _ended(comparison):

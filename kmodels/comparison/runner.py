@@ -16,12 +16,14 @@ from queue import SimpleQueue
 import psutil
 
 from kmodels import records
+from kmodels.comparison.checks import amount, in_file, listing, moment, one_of, optional, record, text, whole
 from kmodels.signals import StopRequest
 from kmodels.workers.launch import STOPPED
 
 OUTCOMES = "runs.json"
 LOGS = "logs"
 FINISHED, FAILED, UNFINISHED = "finished", "failed", "unfinished"
+MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass
@@ -35,6 +37,7 @@ class Outcome:
         error: why it failed, one line; None otherwise.
         started: when its process was started, UTC.
         seconds: how long its process lived.
+        cores: how many it was held to, with as many threads; None where nothing holds it to some, as on a cluster.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Outcome:
     error: str | None
     started: str
     seconds: float
+    cores: int | None = None
 
 
 def run(cells, output_dir, jobs=1, tell=lambda outcome: None, cluster=None):
@@ -133,11 +137,30 @@ def shares_of_cores(jobs):
 
 
 def read_outcomes(output_dir):
-    """{name: Outcome} of the runs made in a folder by `run`; empty if there were none."""
+    """{name: Outcome} of the runs made in a folder by `run`; empty if there were none.
+
+    Raises:
+        InputError: the file is damaged.
+    """
     path = Path(output_dir) / OUTCOMES
     if not path.is_file():
         return {}
-    return {values["name"]: Outcome(**values) for values in records.read_json(path)}
+    found = in_file(path, listing(OUTCOME), records.read_json(path))
+    return {values["name"]: Outcome(**values) for values in found}
+
+
+OUTCOME = record(
+    name=text,
+    model=text,
+    backend=text,
+    seed=whole,
+    order=whole,
+    status=one_of(FINISHED, FAILED, UNFINISHED),
+    error=optional(text),
+    started=moment(MOMENT),
+    seconds=amount,
+    cores=optional(whole),
+)
 
 
 def command(config):
@@ -148,24 +171,28 @@ def command(config):
 def _make(cell, log, cores, stop):
     """One run in its own process. Returns its Outcome."""
     config = cell.config
-    started, start = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", time.perf_counter()
+    started, start = datetime.now(UTC).strftime(MOMENT), time.perf_counter()
     environment = os.environ | {"KERAS_BACKEND": config.backend, "OMP_NUM_THREADS": str(len(cores))}
     environment |= {"TF_NUM_INTRAOP_THREADS": str(len(cores)), "TF_NUM_INTEROP_THREADS": str(len(cores))}
     with open(log, "a", encoding="utf-8") as file:
         # A session of its own: Ctrl-C comes to this process only, which passes it on once.
         process = subprocess.Popen(command(config), stdout=file, stderr=file, env=environment, start_new_session=True)
+        held = False
         with suppress(psutil.Error, AttributeError):  # it has ended already; a system without affinities
             psutil.Process(process.pid).cpu_affinity(cores)
+            held = True
         status = _wait(process, stop)
-    return _outcome(cell, status, _last_line(log, status), started, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    return _outcome(cell, status, _last_line(log, status), started, seconds, len(cores) if held else None)
 
 
-def _outcome(cell, status, reason, started, seconds):
+def _outcome(cell, status, reason, started, seconds, cores=None):
     """The Outcome of a process that ended with a status; `reason` counts where that is a failure."""
     config = cell.config
     ended = FINISHED if status == 0 else UNFINISHED if status in STOPPED else FAILED
     error = reason if ended == FAILED else None
-    return Outcome(cell.name, config.model, config.backend, config.seed, cell.order, ended, error, started, seconds)
+    kind = config.model, config.backend, config.seed
+    return Outcome(cell.name, *kind, cell.order, ended, error, started, seconds, cores)
 
 
 def _wait(process, stop):

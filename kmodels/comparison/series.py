@@ -8,8 +8,8 @@ from kmodels.comparison import wording
 def families(comparison):
     """Groups that differ in their backend only, the family of the most accurate group first: {family: [group, …]}.
 
-    The family of "bert_base_pool-tiny-jax" is "bert_base_pool-tiny"; that of a group whose name does not end in its
-    backend is its model.
+    The family of "bert_base_pool-tiny-jax" is "bert_base_pool-tiny", and that of "textcnn-jax (epochs=4)" is
+    "textcnn (epochs=4)"; for a group whose name does not end in its backend, its model stands there.
     """
     found: dict[str, list] = {}
     for group in wording.ranked(comparison["groups"]):
@@ -19,8 +19,9 @@ def families(comparison):
 
 def family(group):
     """What a group is, but for its backend."""
-    name = group["name"].removesuffix(f"-{group['backend']}")
-    return group["model"] if name in ("", group["name"]) else name
+    base, bracket, settings = group["name"].partition(" (")
+    name = base.removesuffix(f"-{group['backend']}")
+    return f"{group['model'] if name in ('', base) else name}{bracket}{settings}"
 
 
 def series(comparison):

@@ -7,7 +7,9 @@ from kmodels import records
 from kmodels.errors import InputError
 from kmodels.settings import did_you_mean
 
-COLUMNS = ("name", "model", "backend", "seed", "status", "epoch", "accuracy", "loss", "seconds_per_epoch", "host_MiB")
+NAMES = ("name", "model", "backend", "seed", "status")
+FIGURES = ("epoch", "accuracy", "loss", "seconds_per_epoch", "host_MiB")
+COLUMNS = NAMES + FIGURES
 
 
 def rows(folder, sort="name"):
@@ -15,7 +17,7 @@ def rows(folder, sort="name"):
 
     Args:
         folder: where runs lie.
-        sort: one of COLUMNS; figures fall, names rise.
+        sort: one of COLUMNS; FIGURES fall, NAMES rise.
 
     Raises:
         InputError: no such folder or column, or a damaged record.
@@ -27,8 +29,7 @@ def rows(folder, sort="name"):
     found = [_row(path, folder) for path in sorted(_runs_below(folder))]
     missing = [row for row in found if row[sort] is None]
     found = [row for row in found if row[sort] is not None]
-    is_figure = any(isinstance(row[sort], float) for row in found)
-    return sorted(found, key=lambda row: row[sort], reverse=is_figure) + missing
+    return sorted(found, key=lambda row: row[sort], reverse=sort in FIGURES) + missing
 
 
 def text(table):

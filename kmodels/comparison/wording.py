@@ -1,5 +1,9 @@
 """Figures in words: numbers with as many digits as they are worth, and the answer in a few sentences."""
 
+import re
+
+from kmodels.statistics.pairs import BETTER, NOT_SHOWN, NOT_TESTED, WORSE
+
 MISSING = "–"
 MINUS = "−"
 
@@ -103,6 +107,11 @@ def listed(names, at_most=4):
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def commands(comparison):
+    """The command lines that made the runs: [text, …], one for each line of the comparison's `command`."""
+    return [line for line in re.split("[\r\n]", comparison["command"] or "") if line.strip()]
+
+
 def ranked(groups):
     """Groups by their mean accuracy, the best first; those without one last, then by name."""
     return sorted(groups, key=lambda group: (-mean(group, "accuracy", -1.0), group["name"]))
@@ -113,16 +122,33 @@ def devices(runs):
     return {run["environment"].get("device") for run in runs if run["environment"]}
 
 
+def has_comparable_times(comparison):
+    """False if runs were made on different devices, or groups at different hours."""
+    return len(devices(comparison["runs"])) < 2 and comparison["in_turns"] is not False
+
+
+def corrected(comparison):
+    """For how many pairs p is corrected: a sentence; "" where no pair was tested."""
+    number = comparison["num_tested_pairs"]
+    if not number:
+        return ""
+    pairs = "the one pair" if number == 1 else f"all {number:,} pairs"
+    shown = sum(pair["p_value"] is not None for pair in comparison["pairs"])
+    rest = ", also those not shown" if number > shown else ""
+    said = f"p and the verdict are corrected for {pairs} that could be tested{rest} (Holm 1979)"
+    return f"{said}; an interval is of its pair alone."
+
+
 def mean(group, figure, otherwise=None):
     """The mean of a group's figure, or `otherwise` where it was not measured."""
     return otherwise if group[figure] is None else group[figure]["mean"]
 
 
 def standings(comparison):
-    """How each group stands against the best: {name: "best" | a verdict of schema.VERDICTS}, where they were paired."""
+    """How each group with an accuracy stands against the best: {name: "best" | a verdict of schema.VERDICTS}."""
     best = ranked(comparison["groups"])[0]["name"] if comparison["groups"] else None
-    turned = {"better": "worse", "worse": "better"}
-    found = {best: "best"}
+    turned = {BETTER: WORSE, WORSE: BETTER}
+    found = {group["name"]: NOT_TESTED for group in comparison["groups"] if group["accuracy"]}
     for pair in comparison["pairs"]:
         if pair["b"] == best:
             found[pair["a"]] = pair["verdict"]
@@ -140,11 +166,11 @@ def answer(comparison):
     if len(groups) == 1:
         return [f"{_opening(best, 'is the only one with a finished run: its validation accuracy is')}."]
     standing = standings(comparison)
-    peers = [group for group in groups[1:] if standing.get(group["name"]) == "no difference shown"]
+    peers = [group for group in groups[1:] if standing[group["name"]] == NOT_SHOWN]
     sentences = [
         f"{_opening(best, 'has the highest mean validation accuracy,')}.",
         _against(standing, [group["name"] for group in groups[1:]]),
-        _for_its_cost(best, peers) if len(devices(comparison["runs"])) < 2 else "",
+        _cost(best, peers, comparison["pairs"]) if has_comparable_times(comparison) else "",
     ]
     return [sentence for sentence in sentences if sentence]
 
@@ -157,14 +183,17 @@ def _opening(group, says):
 
 def _against(standing, names):
     """How the others stand against the best."""
-    equal = [name for name in names if standing.get(name) == "no difference shown"]
-    worse = [name for name in names if standing.get(name) == "worse"]
-    unknown = [name for name in names if name not in standing]
+    equal = [name for name in names if standing[name] == NOT_SHOWN]
+    worse = [name for name in names if standing[name] == WORSE]
+    better = [name for name in names if standing[name] == BETTER]  # where the best one's lead is of other seeds
+    unknown = [name for name in names if standing[name] == NOT_TESTED]
     parts = []
     if equal:
         parts.append(f"no difference from it is shown for {listed(equal)}")
     if worse:
-        parts.append(f"{listed(worse)} {'is' if len(worse) == 1 else 'are'} shown to be worse")
+        parts.append(f"{listed(worse)} {_is(worse)} shown to be worse")
+    if better:
+        parts.append(f"{listed(better)} {_is(better)} shown to be better on the seeds that both have")
     if unknown:
         parts.append(f"{listed(unknown)} {'was' if len(unknown) == 1 else 'were'} not tested against it")
     text = "; ".join(parts)
@@ -172,18 +201,40 @@ def _against(standing, names):
     return f"{text[0].upper() if equal else text[:1]}{text[1:]}." if text else ""
 
 
-def _for_its_cost(best, peers):
-    """The cheapest of those that are not shown to be worse than the best."""
+def _is(names):
+    return "is" if len(names) == 1 else "are"
+
+
+def _cost(best, peers, pairs):
+    """The training times of the best and of the fastest of those that are not shown to be worse, with what it costs."""
     timed = [group for group in [best, *peers] if group["training_seconds"]]
     if best not in timed:
         return ""
-    cheapest = min(timed, key=lambda group: group["training_seconds"]["mean"])
-    seconds, least = best["training_seconds"]["mean"], cheapest["training_seconds"]["mean"]
-    if cheapest is best:
-        rest = " and the quickest to train of these" if peers else ""
-        return f"It trained in {duration(seconds)}{rest and ','}{rest}."
-    factor = f" ({seconds / least:.1f} times as long)" if least > 0 and seconds / least >= 1.05 else ""
-    return (
-        f"For its cost, {cheapest['name']} is the best: it trained in {duration(least)}, "
-        f"{best['name']} in {duration(seconds)}{factor}."
-    )
+    fastest = min(timed, key=lambda group: group["training_seconds"]["mean"])
+    seconds, least = best["training_seconds"]["mean"], fastest["training_seconds"]["mean"]
+    if seconds < 1.05 * least or fastest is best:
+        rest = "" if not peers else ", the fastest of these" if fastest is best else ", about as fast as any of these"
+        return f"It trained in {duration(seconds)}{rest}."
+    factor = f" ({seconds / least:.1f} times as long)" if least > 0 else ""
+    times = f"in {duration(least)} against {duration(seconds)} of {best['name']}{factor}"
+    return f"{fastest['name']} trained faster, {times}; {_against_in_accuracy(fastest, best, pairs)}."
+
+
+def _against_in_accuracy(group, best, pairs):
+    """How far a group is behind the best: by their pair, which counts the same seeds only, else by their means."""
+    names = {group["name"], best["name"]}
+    pair = next((pair for pair in pairs if {pair["a"], pair["b"]} == names and pair["difference"] is not None), None)
+    if pair is None:
+        return f"its mean accuracy is {_lower(mean(best, 'accuracy') - mean(group, 'accuracy'))}"
+    sign = 1 if pair["a"] == best["name"] else -1
+    said = f"its mean accuracy over the same seeds is {_lower(sign * pair['difference'])}"
+    if None in (pair["low"], pair["high"]):
+        return said
+    ends = sorted((sign * pair["low"], sign * pair["high"]))
+    return f"{said}, 95\u00a0% interval from {' to '.join(map(_lower, ends))}"
+
+
+def _lower(value):
+    """0.0298 lower; 0.0298 higher for a value below 0."""
+    size = accuracy(abs(value))
+    return "the same" if size == accuracy(0) else f"{size} {'lower' if value > 0 else 'higher'}"

@@ -15,6 +15,7 @@ from kmodels.statistics.intervals import check_confidence, normal_quantile, stud
 BETTER = "better"
 WORSE = "worse"
 NOT_SHOWN = "no difference shown"
+NOT_TESTED = "not tested"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Difference:
         low: lower end of the true difference's interval.
         high: upper end of the true difference's interval.
         p_value: two-sided, of "no true difference"; below 1 - confidence just where the interval leaves out 0.
-        verdict: BETTER or WORSE, which is said of a; NOT_SHOWN where the interval holds 0, or there is none.
+        verdict: BETTER or WORSE, which is said of a; NOT_SHOWN where the interval holds 0; NOT_TESTED where there is
+            no interval.
     """
 
     difference: float
@@ -102,8 +104,8 @@ def paired_difference(right_a, right_b, confidence=0.95):
         confidence: part of such intervals that hold the true difference.
 
     Returns:
-        A Difference. With one seed it holds no interval and shows nothing of the models, however large it is; `mcnemar`
-        compares two trained ones.
+        A Difference. With one seed it is NOT_TESTED: no interval, and nothing is shown of the models, however large it
+        is; `mcnemar` compares two trained ones.
 
     Raises:
         ValueError: other shapes or types, no seeds or no sentences.
@@ -117,7 +119,7 @@ def paired_difference(right_a, right_b, confidence=0.95):
     difference = float(differences.mean())
     degrees = len(differences) - 1
     if degrees == 0:
-        return Difference(difference, None, None, None, NOT_SHOWN)
+        return Difference(difference, None, None, None, NOT_TESTED)
     imaginary = np.tile(np.array([1, -1], np.int8), (len(differences), 1))
     differences = np.concatenate([differences, imaginary], axis=1)
     centre = float(differences.mean())

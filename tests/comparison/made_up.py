@@ -1,5 +1,6 @@
 """A comparison that nobody ran: 2 models × 3 backends × 3 seeds, a failed and an unfinished run, and hostile texts."""
 
+import json
 import math
 from statistics import fmean, stdev
 
@@ -181,6 +182,17 @@ def one_run():
     found["runs"] = found["runs"][:1]
     found["groups"] = [group("textcnn", "jax", found["runs"])]
     return found | {"pairs": [], "disagreements": []}
+
+
+def long_names():
+    """Groups of one model on two backends, told apart by settings whose names and values are long."""
+    settings = "learning_rate=0.0003, ema_momentum=0.999, validation_file=reviews-of-the-year-2024-final.tsv and 3 more"
+    text = json.dumps(comparison())
+    for model in MODELS:
+        for backend in BACKENDS:
+            base = f'"{model}-{backend}"'
+            text = text.replace(base, f'"bert_base_{model}-{backend} ({settings}{len(model)})"')
+    return json.loads(text)
 
 
 def hostile():

@@ -136,6 +136,17 @@ print([outcome.status for outcome in outcomes])
 """
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_run_is_held_to_its_share_of_the_cores_and_its_outcome_says_how_many(tmp_path, fake_runs, jobs):
+    cells = some_cells(tmp_path, ("textcnn",), ("jax",), (1, 2))
+    told = "time.sleep(0.5); print(len(os.sched_getaffinity(0)), os.environ['OMP_NUM_THREADS'])"
+    fake_runs({cell.name: told for cell in cells})
+    share = max(1, len(os.sched_getaffinity(0)) // jobs)
+    for outcome in runner.run(cells, tmp_path, jobs):
+        assert outcome.cores == share
+        assert (tmp_path / "logs" / f"{outcome.name}.log").read_text() == f"{share} {share}\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_the_run_under_way_and_begins_no_other(tmp_path, number):
     program = subprocess.Popen([sys.executable, "-c", INTERRUPTED, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE)

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -18,7 +19,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from kmodels.comparison import axes, curves, drawing, markdown, plots, report, schema, series, wording
+from kmodels.comparison import (
+    axes,
+    curves,
+    drawing,
+    markdown,
+    page_tables,
+    plots,
+    report,
+    schema,
+    series,
+    small_plots,
+    wording,
+)
 from kmodels.errors import InputError
 from tests.comparison import made_up
 
@@ -262,7 +275,7 @@ def test_a_version_that_differs_names_its_backends():
 
 def test_the_ranking_is_by_mean_accuracy_and_holds_the_figures():
     comparison = schema.checked(made_up.comparison())
-    table = report.ranking(comparison)
+    table = page_tables.ranking(comparison)
     means = [row[1].value for row in table["rows"]]
     assert means == sorted(means, reverse=True)
     by_name = {row[0].text: dict(zip(table["heading"], row)) for row in table["rows"]}
@@ -280,12 +293,23 @@ def test_a_group_without_a_finished_run_comes_last_and_has_no_accuracy():
     comparison = made_up.comparison()
     stopped = only_stopped()["groups"][0] | {"name": "aaa", "runs": []}
     comparison["groups"].insert(0, stopped)
-    row = report.ranking(schema.checked(comparison))["rows"][-1]
+    row = page_tables.ranking(schema.checked(comparison))["rows"][-1]
     assert (row[0].text, row[0].note, row[1].text) == ("aaa", "no finished run", "–")
 
 
+def test_runs_are_sorted_by_their_seconds_not_by_the_text():
+    comparison = made_up.comparison()
+    durations = ("9:00:00.5", "10:00:00", "1 day, 0:00:01", "0:00:59", None, "a while")
+    for run, duration in zip(comparison["runs"], durations):
+        run["metrics"]["training_duration"] = duration
+    table = page_tables.every_run(schema.checked(comparison))
+    cells = [row[table["heading"].index("Time")] for row in table["rows"]][: len(durations)]
+    assert [cell.text for cell in cells] == ["9:00:00", "10:00:00", "1 day, 0:00:01", "0:00:59", "–", "a while"]
+    assert [cell.value for cell in cells] == [32400.5, 36000, 86401, 59, None, None]
+
+
 def test_many_pairs_are_folded_but_none_is_lost():
-    found = report.pairs(schema.checked(made_up.comparison()))
+    found = page_tables.pairs(schema.checked(made_up.comparison()))
     assert (len(found["open"]), len(found["folded"])) == (5, 10)
     best = wording.ranked(made_up.comparison()["groups"])[0]["name"]
     assert all(best in (row["pair"]["a"], row["pair"]["b"]) for row in found["open"])
@@ -310,14 +334,40 @@ def answer(groups, pairs=(), runs=()):
     return wording.answer(schema.checked({"format": 1, "groups": groups, "pairs": pairs, "runs": list(runs)}))
 
 
-def test_the_answer_names_the_best_its_equals_and_the_cheapest_of_them():
+def test_the_answer_names_the_best_its_equals_and_the_fastest_of_them():
     groups = [group("a", 0.80, 5.0), group("b", 0.90, 120.0), group("c", 0.89, 60.0), group("d", 0.85, 1.0)]
     pairs = [("a", "b", "worse"), ("b", "c", "no difference shown"), ("b", "d", "better")]
     assert answer(groups, pairs) == [
         "b has the highest mean validation accuracy, 0.9000 over 3 runs.",
         "No difference from it is shown for c; d and a are shown to be worse.",
-        "For its cost, c is the best: it trained in 1 min, b in 2 min (2.0 times as long).",
+        "c trained faster, in 1 min against 2 min of b (2.0 times as long); its mean accuracy is 0.0100 lower.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("pair", "words"),
+    [
+        ((0.0298, -0.0194, 0.0789), "0.0298 lower, 95\u00a0% interval from 0.0194 higher to 0.0789 lower"),
+        ((0.0256, 0.0084, 0.0427), "0.0256 lower, 95\u00a0% interval from 0.0084 lower to 0.0427 lower"),
+        ((-0.001, -0.02, 0.01), "0.0010 higher, 95\u00a0% interval from 0.0200 higher to 0.0100 lower"),
+        ((0.0, -0.01, 0.01), "the same, 95\u00a0% interval from 0.0100 higher to 0.0100 lower"),
+        ((0.01, None, None), "0.0100 lower"),
+    ],
+)
+@pytest.mark.parametrize("best", ["a", "b"])
+def test_the_faster_peers_accuracy_is_said_with_the_interval_of_the_pair(pair, words, best):
+    sign = 1 if best == "a" else -1
+    ends = [None if end is None else sign * end for end in pair[1:]][::sign]
+    accuracies, seconds = ((0.9, 0.8), (958, 570)) if best == "a" else ((0.8, 0.9), (570, 958))
+    groups = [group(name, *figures) for name, *figures in zip("ab", accuracies, seconds)]
+    found = dict(zip(("a", "b", "verdict", "difference", "low", "high"), ("a", "b", "no difference shown")))
+    found |= {"difference": sign * pair[0], "low": ends[0], "high": ends[1]}
+    other = "b" if best == "a" else "a"
+    said = wording.answer(schema.checked({"format": 1, "groups": groups, "pairs": [found]}))[2]
+    assert said == (
+        f"{other} trained faster, in 9 min 30 s against 15 min 58 s of {best} (1.7 times as long); "
+        f"its mean accuracy over the same seeds is {words}."
+    )
 
 
 def test_the_answer_claims_nothing_that_was_not_tested():
@@ -326,6 +376,40 @@ def test_the_answer_claims_nothing_that_was_not_tested():
         "b was not tested against it.",
         "It trained in 1 min.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(60.0, "the fastest of these"), (59.0, "about as fast as any of these"), (61.0, "the fastest of these")],
+)
+def test_a_best_group_that_is_not_slower_is_said_to_be_fast(seconds, words):
+    groups = [group("a", 0.9, 60.0), group("b", 0.89, seconds)]
+    assert answer(groups, [("a", "b", "no difference shown")])[2] == f"It trained in 1 min, {words}."
+
+
+def test_a_pair_of_one_seed_is_no_test():
+    groups = [group("a", 0.9, 60.0), group("b", 0.6, 1.0)]
+    assert answer(groups, [("a", "b", "not tested")]) == [
+        "a has the highest mean validation accuracy, 0.9000 over 3 runs.",
+        "b was not tested against it.",
+        "It trained in 1 min.",
+    ]
+
+
+def test_a_group_that_is_better_than_the_best_on_the_seeds_they_share_is_named():
+    groups = [group("a", 0.9, 60.0), group("b", 0.89, 1.0)]
+    assert answer(groups, [("a", "b", "worse")])[1] == "b is shown to be better on the seeds that both have."
+
+
+def test_a_group_that_was_not_tested_against_the_best_is_shown_so():
+    groups = [group(name, accuracy) for name, accuracy in (("a", 0.9), ("b", 0.8), ("c", 0.7), ("d", None))]
+    pairs = [{"a": "b", "b": "a", "verdict": "not tested"}]
+    comparison = schema.checked({"format": 1, "groups": groups, "pairs": pairs})
+    notes = {row[0].text: row[1].note for row in page_tables.ranking(comparison)["rows"]}
+    assert notes == {"a": "the best", "b": "not tested", "c": "not tested", "d": ""}
+    ranking, _, _ = results_of(comparison).partition("## Paired differences")
+    rows = [line.split(" | ") for line in ranking.splitlines() if line.startswith("| `")]
+    assert [row[5] for row in rows] == ["best", "not tested", "not tested", "–"]
 
 
 def test_the_answer_of_one_group_and_of_none():
@@ -342,6 +426,29 @@ def test_the_answer_says_nothing_of_cost_where_times_are_of_different_devices():
     runs = [run | {"name": name, "environment": {"device": name}} for name in ("one", "other")]
     assert len(answer(groups, pairs, runs[:1])) == 3
     assert len(answer(groups, pairs, runs)) == 2
+
+
+@pytest.mark.parametrize(("in_turns", "sentences"), [(True, 3), (None, 3), (False, 2)])
+def test_the_answer_says_nothing_of_cost_where_times_are_of_different_hours(in_turns, sentences):
+    groups = [group("a", 0.9, 60.0), group("b", 0.89, 30.0)]
+    pairs = [{"a": "a", "b": "b", "verdict": "no difference shown"}]
+    comparison = {"format": 1, "groups": groups, "pairs": pairs, "in_turns": in_turns}
+    assert len(wording.answer(schema.checked(comparison))) == sentences
+
+
+@pytest.mark.parametrize(
+    ("tested", "words"),
+    [
+        (20, "p and the verdict are corrected for all 20 pairs that could be tested, also those not shown (Holm 1979)"),
+        (15, "p and the verdict are corrected for all 15 pairs that could be tested (Holm 1979); an interval is"),
+        (None, ""),
+    ],
+)
+def test_a_report_says_for_how_many_pairs_it_corrects(tested, words):
+    comparison = made_up.comparison() | {"num_tested_pairs": tested}
+    for shown in (results_of(comparison), " ".join(Page(page_of(comparison)).text.split())):
+        assert words in shown
+        assert ("Holm 1979" in shown) is bool(words)
 
 
 def test_the_answer_without_times_says_nothing_of_cost():
@@ -488,6 +595,32 @@ def test_labels_cover_neither_each_other_nor_a_mark(labelled):
         assert not drawing._touches(box, boxes[:number] + marks)
 
 
+def test_long_names_stay_within_their_drawings_and_apart():
+    comparison = schema.checked(made_up.long_names())
+    sentences = [small_plots.probabilities(each, comparison, 0) for each in comparison["disagreements"]]
+    for root in map(ElementTree.fromstring, [*(plot.svg for plot in all_drawings(comparison)), *sentences]):
+        check_drawing(root)
+        width = float(root.get("viewBox").split()[2])
+        for element in root.iter("text"):
+            wide = drawing.text_width(element.text) * (13.5 / 12 if element.get("class") in ("title", "panel") else 1)
+            start = float(element.get("x")) - {None: 0, "middle": wide / 2, "end": wide}[element.get("text-anchor")]
+            assert start >= -1 and start + wide <= width + 6, element.text
+        shortened = [element.text for element in root.iter("text") if "…" in element.text]
+        assert len(shortened) == len(set(shortened))
+
+
+def test_a_name_is_shortened_in_its_middle_for_its_end_tells_it_apart():
+    assert drawing.shortened("textcnn", 100) == "textcnn"
+    assert drawing.shortened("textcnn (learning_rate=0.01)", 100) == "textcnn…=0.01)"
+    assert drawing.shortened("字" * 20, 30) == "字…"
+    assert drawing.shortened("textcnn", 3) == "…"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=60), st.floats(12, 300))
+def test_a_shortened_name_fits(text, width):
+    assert drawing.text_width(drawing.shortened(text, width)) <= width
+
+
 def test_a_lone_label_always_finds_a_place():
     assert drawing.place([("textcnn", [(40.0, 200.0)])], (36, 10, 358, 210))[0] is not None
 
@@ -506,6 +639,17 @@ def test_a_backend_is_one_series_and_a_model_with_its_start_one_family():
     families = series.families(comparison)
     names = {family: [each["name"] for each in found] for family, found in families.items()}
     assert names == {"a-tiny": ["a-tiny-x"], "a": ["a-x", "a-y", "other"]}
+
+
+def test_groups_of_other_settings_are_families_of_their_own_with_the_same_backends():
+    names = ("a-jax (epochs=3)", "a-jax (epochs=4)", "a-torch (epochs=3)", "mine (epochs=3)")
+    groups = [group(name, 0.5) | {"model": "a", "backend": "torch" if "torch" in name else "jax"} for name in names]
+    comparison = schema.checked({"format": 1, "groups": groups})
+    found = {family: [each["name"] for each in several] for family, several in series.families(comparison).items()}
+    assert found == {
+        "a (epochs=3)": ["a-jax (epochs=3)", "a-torch (epochs=3)", "mine (epochs=3)"],
+        "a (epochs=4)": ["a-jax (epochs=4)"],
+    }
 
 
 def test_groups_of_one_family_and_backend_differ_in_precision_or_else_in_name():
@@ -588,10 +732,20 @@ def test_escaped_text_is_shown_by_markdown_as_it_is(text):
     assert shown == " ".join(text.split())
 
 
-@pytest.mark.parametrize("command", ["kmodels compare", "```", "a ```` b", "```\n<b>"])
-def test_the_command_stays_within_its_fence(command):
+COMMANDS = ("kmodels compare", "```", "a ```` b", "```\n<b>", "compare --title='two  spaces'\n  ~~~\n    compare")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_stay_within_their_fence_a_line_each(command):
     blocks = MarkdownIt("commonmark").parse(results_of(EMPTY | {"command": command}))
-    assert [block.content for block in blocks if block.type == "fence"] == [" ".join(command.split()) + "\n"]
+    assert [block.content for block in blocks if block.type == "fence"] == [command + "\n"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_page_shows_the_commands_a_line_each(command):
+    (shown,) = re.findall("<pre[^>]*>(.*?)</pre>", page_of(EMPTY | {"command": command}), re.DOTALL)
+    assert unescape(re.sub("<[^>]*>", "", shown)) == command
+    assert not re.search(r"<span>[^<]*\n", shown)  # a box of its own for each word, not for two lines
 
 
 def test_the_answer_and_pairs_are_in_markdown():

@@ -88,8 +88,9 @@ def test_the_report_can_be_looked_at(tmp_path, name, flags):
     assert picture.stat().st_size > 50_000
 
 
-def test_the_report_does_not_overflow_a_phone(tmp_path):
-    page = report.write(made_up.comparison(), tmp_path)
+@pytest.mark.parametrize("comparison", [made_up.comparison, made_up.long_names])
+def test_the_report_does_not_overflow_a_phone(tmp_path, comparison):
+    page = report.write(comparison(), tmp_path)
     measure = """<script>
     const boxes = [...document.querySelectorAll("main > section, header, figure, h1, h2")];
     const right = Math.max(...boxes.map((each) => each.getBoundingClientRect().right));

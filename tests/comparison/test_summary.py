@@ -1,5 +1,6 @@
 """From run folders to what can be said about them, and to a table."""
 
+import itertools
 import json
 import os
 
@@ -8,48 +9,11 @@ import pytest
 
 from kmodels import records
 from kmodels.architectures import ARCHITECTURES
-from kmodels.comparison import runner, schema, summary, table
+from kmodels.comparison import groups, pairing, reading, schema, summary, table
 from kmodels.errors import InputError
-
-LABELS = np.arange(200) % 2
-
-
-def write_run(folder, model="textcnn", backend="jax", seed=1, accuracy=0.8, finished=True, predictions=True, **config):
-    """A run's folder as training leaves it, with predictions that have this accuracy."""
-    folder = folder / f"{model}-{backend}-seed-{seed}"
-    folder.mkdir(parents=True)
-    settings = {"model": model, "backend": backend, "seed": seed, "dataset": "sst2", "precision": "float32"} | config
-    records.write_json(folder / records.CONFIG, settings)
-    line = {"epoch": 0, "training_loss": 0.5, "training_accuracy": 0.7, "epoch_seconds": 2.0}
-    records.write_history(folder / records.HISTORY, [line | {"validation_loss": 0.4, "validation_accuracy": accuracy}])
-    if not finished:
-        return
-    records.write_json(folder / records.ENVIRONMENT, {"backend": backend, "device": "an imaginary processor"})
-    right = np.random.default_rng([seed, len(model), len(backend)]).permutation(200) < accuracy * 200
-    if predictions:
-        guesses = np.where(right, LABELS, 1 - LABELS)
-        probabilities = np.where(np.arange(2) == guesses[:, None], 0.9, 0.1)
-        content = {"label_names": ["bad", "good"], "labels": LABELS.tolist(), "probabilities": probabilities.tolist()}
-        records.write_json(folder / records.PREDICTIONS, content)
-    metrics = {
-        "best_epoch": 0,
-        "epoch": 0,
-        "training_duration": "1 day, 0:01:01.5",
-        "best_validation_accuracy": accuracy,
-        "best_validation_loss": 0.4,
-        "peak_worker_0_memory_MB": 500.0 + seed,
-        "samples_per_second": 1000.0,
-    }
-    records.write_json(folder / records.METRICS, metrics)
-
-
-def write_outcomes(folder, **statuses):
-    rows = []
-    for order, (name, (status, error)) in enumerate(statuses.items()):
-        model, backend, _, seed = name.rsplit("-", 3)
-        outcome = runner.Outcome(name, model, backend, int(seed), order, status, error, "2026-01-01T00:00:00Z", 1.0)
-        rows.append(vars(outcome))
-    records.write_json(folder / runner.OUTCOMES, rows)
+from kmodels.statistics.intervals import binomial_interval
+from kmodels.statistics.pairs import holm, paired_difference
+from tests.comparison.made_up_runs import LABELS, write_outcomes, write_run
 
 
 @pytest.fixture
@@ -91,13 +55,111 @@ def test_pairs_are_of_one_model_one_backend_or_with_the_best_and_a_difference_is
     assert pairs["bilstm-jax", "bilstm-torch"]["verdict"] == "no difference shown"
 
 
+def test_every_pair_that_could_be_tested_is_corrected_for_also_those_not_shown(grid_folder):
+    write_run(grid_folder, "textcnn", "tensorflow", 1)  # shares one seed with the others
+    found = summary.summarize(grid_folder)
+    assert found["num_tested_pairs"] == 6
+    runs, tested = reading.runs(grid_folder), []
+    by_group = {name: [run["name"] for run in several] for name, several in groups.grouped(runs).items()}
+    for a, b in itertools.combinations((several for several in by_group.values() if len(several) > 1), 2):
+        right = [np.array([reading.predictions(grid_folder / name).is_right for name in side]) for side in (a, b)]
+        tested.append(paired_difference(*right).p_value)
+    shown = [pair["p_value"] for pair in found["pairs"] if pair["p_value"] is not None]
+    assert len(tested) == 6 and len(shown) == 5
+    assert sorted(shown) == pytest.approx(sorted(np.delete(holm(tested), unshown(by_group))), rel=1e-9)
+
+
+def unshown(by_group):
+    """The number of the pair that is of two models on two backends, and without the best group."""
+    names = [name for name, several in by_group.items() if len(several) > 1]
+    return list(itertools.combinations(names, 2)).index(("bilstm-torch", "textcnn-jax"))
+
+
+def test_runs_in_folders_that_train_names_are_paired_by_their_seeds(tmp_path):
+    for backend, accuracy in (("jax", 0.6), ("torch", 0.9)):
+        for seed in (1, 2, 3):
+            write_run(tmp_path, "textcnn", backend, seed, accuracy, name=f"textcnn-{backend}-{seed * len(backend):08x}")
+    found = summary.summarize(tmp_path)
+    assert [(group["name"], group["accuracy"]["count"]) for group in found["groups"]] == [
+        ("textcnn-jax", 3),
+        ("textcnn-torch", 3),
+    ]
+    (pair,) = found["pairs"]
+    assert (pair["verdict"], pair["mcnemar"]) == ("worse", None)
+
+
+def test_runs_of_other_settings_are_not_averaged(tmp_path):
+    for seed, rate in ((1, 0.001), (2, 0.001), (3, 0.01)):
+        write_run(tmp_path, "textcnn", "jax", seed, learning_rate=rate)
+    found = schema.checked(json.loads(json.dumps(summary.summarize(tmp_path))))
+    assert {group["name"]: group["runs"] for group in found["groups"]} == {
+        "textcnn-jax (learning_rate=0.001)": ["textcnn-jax-seed-1", "textcnn-jax-seed-2"],
+        "textcnn-jax (learning_rate=0.01)": ["textcnn-jax-seed-3"],
+    }
+
+
+def test_runs_of_one_group_and_one_seed_are_told(tmp_path):
+    write_run(tmp_path, seed=1)
+    write_run(tmp_path, seed=1, name="textcnn-jax-0a1b2c3d", data_dir="elsewhere")
+    write_run(tmp_path, seed=2)
+    (told,) = [warning for warning in summary.summarize(tmp_path)["warnings"] if "counts twice" in warning]
+    assert told.endswith(": textcnn-jax-0a1b2c3d, textcnn-jax-seed-1.")
+
+
+def test_an_interval_over_sentences_is_of_a_groups_own_sentences(tmp_path):
+    write_run(tmp_path, "textcnn", "jax", 1)
+    write_run(tmp_path, "textcnn", "torch", 1, labels=LABELS[:50])
+    write_run(tmp_path, "bilstm", "jax", 1, predictions=False)
+    intervals = {group["name"]: group["dev_interval"] for group in summary.summarize(tmp_path)["groups"]}
+    assert intervals["textcnn-jax"] == list(binomial_interval(160, 200))
+    assert intervals["textcnn-torch"] == list(binomial_interval(40, 50))
+    assert intervals["bilstm-jax"] is None
+
+
+def test_runs_on_other_sentences_are_told_and_neither_paired_nor_described(tmp_path):
+    for seed in (1, 2):
+        write_run(tmp_path, "textcnn", "jax", seed)
+        write_run(tmp_path, "textcnn", "torch", seed, labels=np.roll(LABELS, seed - 1))
+    found = summary.summarize(tmp_path)
+    (told,) = [warning for warning in found["warnings"] if "validated" in warning]
+    assert told.startswith("Not validated on the same sentences as the others")
+    assert told.endswith(": textcnn-torch-seed-2.")
+    assert [pair["verdict"] for pair in found["pairs"]] == ["not tested"]  # one seed is left
+    assert found["disagreements"] == []
+    assert found["dataset"] == {"name": "sst2"}
+
+
+@pytest.mark.parametrize(
+    ("configs", "name"),
+    [
+        ([{"dataset": "sample"}] * 2, "sample"),
+        ([{"train_file": "a/train.tsv", "validation_file": "a/dev.tsv"}] * 2, "dev.tsv"),
+        ([{"dataset": "sample"}, {"dataset": "sst2"}], "sample, sst2"),
+    ],
+)
+def test_the_data_has_the_name_that_the_configs_give_it(tmp_path, configs, name):
+    for seed, config in enumerate(configs):
+        write_run(tmp_path, seed=seed, **config)
+    assert summary.summarize(tmp_path)["dataset"]["name"] == name
+
+
+def test_a_run_is_held_against_the_most_frequent_of_its_own_labels(tmp_path):
+    write_run(tmp_path, seed=1, accuracy=0.75)
+    write_run(tmp_path, seed=2, accuracy=0.75, labels=(np.arange(200) < 150).astype(int))
+    told = [warning for warning in summary.summarize(tmp_path)["warnings"] if "learned" in warning]
+    assert told == [
+        "textcnn-jax-seed-2 may have learned nothing: it is not shown to be better than always answering with the most "
+        "frequent label."
+    ]
+
+
 def test_only_runs_with_the_same_seed_are_paired(tmp_path):
     for seed in (1, 2):
         write_run(tmp_path, "textcnn", "jax", seed, 0.6)
     for seed in (2, 3):
         write_run(tmp_path, "textcnn", "torch", seed, 0.9)
     (pair,) = summary.summarize(tmp_path)["pairs"]
-    assert (pair["verdict"], pair["p_value"]) == ("no difference shown", None)  # one seed tells nothing
+    assert (pair["verdict"], pair["p_value"]) == ("not tested", None)  # one seed tells nothing
     assert pair["difference"] == pytest.approx(-0.3)
     assert pair["mcnemar"]["only_b"] - pair["mcnemar"]["only_a"] == 60  # of 200
     assert pair["mcnemar"]["p_value"] < 1e-6
@@ -108,14 +170,22 @@ def test_pairs_of_several_seeds_have_no_test_of_two_runs(grid_folder):
 
 
 def test_disagreements_are_the_sentences_furthest_apart_and_show_text_only_if_it_is_given(grid_folder):
-    texts = [f"sentence {row}" for row in range(200)]
+    texts = [(f"sentence {row}", ("bad", "good")[row % 2]) for row in range(200)]
     found = summary.summarize(grid_folder, texts=texts)["disagreements"]
-    assert len(found) == summary.MOST_DISAGREEMENTS
+    assert len(found) == pairing.MOST_DISAGREEMENTS
     assert all(each["text"] == f"sentence {each['row']}" for each in found)
     assert all(each["label"] == ["bad", "good"][each["row"] % 2] for each in found)
     spreads = [max(each["probabilities"].values()) - min(each["probabilities"].values()) for each in found]
     assert spreads == sorted(spreads, reverse=True)
     assert {each["text"] for each in summary.summarize(grid_folder)["disagreements"]} == {None}
+
+
+@pytest.mark.parametrize("change", ["shorter", "longer", "reordered"])
+def test_sentences_of_other_data_are_refused_and_not_shown_beside_wrong_rows(grid_folder, change):
+    texts = [(f"sentence {row}", ("bad", "good")[row % 2]) for row in range(200)]
+    texts = {"shorter": texts[:-1], "longer": [*texts, texts[0]], "reordered": [*texts[1:], texts[0]]}[change]
+    with pytest.raises(InputError, match="--texts needs the sentences that the runs were validated on; bilstm-jax-s"):
+        summary.summarize(grid_folder, texts=texts)
 
 
 def test_a_grid_with_a_failed_an_unfinished_and_a_finished_run_is_summed_up(tmp_path):
@@ -199,6 +269,10 @@ def test_the_table_sorts_by_any_column_and_shows_unfinished_runs(tmp_path):
     assert [row["accuracy"] for row in rows] == [0.9, 0.8, 0.7]
     assert [row["status"] for row in rows] == ["finished", "unfinished", "finished"]
     assert [row["seed"] for row in table.rows(tmp_path, sort="seed")] == [1, 2, 3]
+    for epochs, row in zip((9, 10, 11), rows):
+        path = tmp_path / row["name"] / records.HISTORY
+        records.write_history(path, [line | {"epoch": epochs} for line in records.read_history(path)])
+    assert [row["epoch"] for row in table.rows(tmp_path, sort="epoch")] == [11, 10, 9]
     text = table.text(rows)
     assert text.splitlines()[0].split() == list(table.COLUMNS)
     assert len({len(line.rstrip()) for line in text.splitlines()}) <= 4
