@@ -160,12 +160,6 @@ class Application:
         if question.explain:
             words = await asyncio.to_thread(self._words, texts)
             texts = answers.with_words(texts, words)
-            if len(texts) > self._limits.max_queue:
-                raise Refusal(
-                    422,
-                    f"these sentences have too many words to explain at once: {len(texts)} calls of the model, at "
-                    f"most {self._limits.max_queue}",
-                )
         probabilities = await self._probabilities(request, texts)
         if not np.isfinite(probabilities).all():
             raise Refusal(500, "the model gave a probability that is no finite number")
@@ -177,8 +171,15 @@ class Application:
         return {"model": self._name, "predictions": predictions}
 
     def _words(self, texts):
-        max_length = self._classifier.config.max_length
-        return [attribution.words(self._classifier.tokenizer, text, max_length) for text in texts]
+        """The words of each text, [[(start, end), …], …]. Refusal once there are more than ever fit into the queue."""
+        words, num_calls, most = [], len(texts), self._limits.max_queue
+        for text in texts:
+            words.append(attribution.words(self._classifier.tokenizer, text, self._classifier.config.max_length))
+            num_calls += len(words[-1])
+            if num_calls > most:
+                message = f"{num_calls} calls of the model or more, at most {most}"
+                raise Refusal(422, f"these sentences have too many words to explain at once: {message}")
+        return words
 
     async def _probabilities(self, request, texts):
         """The model's answers, unless the client leaves first or it takes too long; then they are not computed."""

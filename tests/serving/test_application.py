@@ -7,12 +7,14 @@ import json
 import socket
 import threading
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from starlette.testclient import TestClient
 
+from kmodels.config import RunConfig
 from kmodels.serving.limits import Limits
 from tests.serving.bodies import bodies, expected_status
 from tests.serving.running import SENTENCES, Counting, application, figure, get, post, raw, running
@@ -247,6 +249,28 @@ def test_a_full_queue_gets_503_and_a_time_to_come_back():
         assert ["a", "b"] not in classifier.calls[:2]
         status, answer = post(port, {"texts": ["one two three four"], "explain": True})
         assert status == 422 and "too many words to explain at once: 5 calls" in answer["error"]
+
+
+@pytest.mark.parametrize(("num_texts", "status"), [(8, 200), (40, 422)])
+def test_explaining_long_texts_takes_memory_for_a_batch_of_copies_and_not_for_all(num_texts, status):
+    class Even(Counting):  # keeps no texts
+        def predict_proba(self, texts):
+            return np.full((len(texts), 2), 0.5, np.float32)
+
+    classifier = Even()
+    classifier.config = RunConfig(model="textcnn", max_length=512).resolved("jax")
+    text = ("x" * 19 + " ") * 500
+    with running(classifier) as (port, _):
+        tracemalloc.start()
+        try:
+            found, answer = post(port, {"texts": [text] * num_texts, "explain": True})
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert found == status
+    if status == 200:
+        assert [len(each["words"]) for each in answer["predictions"]] == [500] * num_texts
+    assert peak < 12e6  # all copies have 500 * num_texts * 10 kB: 40 MB, 200 MB
 
 
 def test_what_nobody_waits_for_is_not_computed():
