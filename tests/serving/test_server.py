@@ -17,8 +17,8 @@ from kmodels.errors import InputError, RunError
 from kmodels.serving import server
 from kmodels.serving.limits import Limits
 from tests.reviews import tiny_settings
-from tests.serving.running import Counting, figure, get, running
-from tests.serving.test_application import posting, until
+from tests.serving.running import Counting, figure, get, running, unread
+from tests.serving.test_application import head_of, posting, until
 
 ROOT = Path(__file__).parent.parent.parent
 TOY = """
@@ -77,7 +77,7 @@ def test_a_second_signal_ends_it_at_once():
         assert answer.exception() is not None
 
 
-def test_what_can_not_be_answered_in_time_is_told_by_the_exit_status(monkeypatch):
+def test_what_can_not_be_answered_in_time_is_told_by_the_exit_status(caplog):
     with (
         running(classifier := Counting(), stop_seconds=1) as (port, web),
         posting(port, {"texts": ["good"]}) as (answer,),
@@ -89,11 +89,23 @@ def test_what_can_not_be_answered_in_time_is_told_by_the_exit_status(monkeypatch
             web.stop()
         assert late.exception() is not None or late.result()[0] == 500
         assert answer.result()[0] == 200
-        assert web.config.app.num_cut == 1
+        assert web.num_cut == 1
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("headers", [["", "", "", ""], ["connection: close\r\n"]], ids=["more asked", "all answered"])
+def test_an_answer_that_is_not_read_in_time_is_told_by_the_exit_status(caplog, headers):
+    asked = b"".join(head_of("/page.js", "GET", each) + b"\r\n" for each in headers)
+    with running(Counting(), send_buffer=2048, stop_seconds=1) as (port, web), unread(port, asked):
+        until(lambda: figure(port, 'kmodels_requests_total{path="/page.js"'))
+        web.stop()
+        until(lambda: web.num_cut == 1)
+    assert web.num_cut == 1
+    assert caplog.text == ""
 
 
 def test_run_says_that_requests_were_cut_off(monkeypatch):
-    monkeypatch.setattr(server.Server, "run", lambda self, sockets: setattr(self.config.app, "num_cut", 2))
+    monkeypatch.setattr(server.Server, "run", lambda self, sockets: setattr(self, "num_cut", 2))
     with pytest.raises(RunError, match="2 requests were not answered within 30 seconds"):
         server.run(Counting, print, "toy", "127.0.0.1", 0, Limits())
 
