@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from kmodels import backends, cli
 from kmodels.data.tokenizers import TokenizedTexts
 from kmodels.errors import InputError, RunError
+from kmodels.prediction.shapes import FixedShapes, plan
 from kmodels.serving import server
 from kmodels.serving.limits import Limits
 from tests.reviews import tiny_settings
@@ -222,6 +224,31 @@ def test_a_run_is_served_as_it_predicts(tmp_path, review_files, chosen_backend):
         assert list(scores) == ["the", "film", "is", "superb"] and max(scores, key=scores.get) == "superb"
         started.send_signal(signal.SIGTERM)
         assert started.wait(60) == 0, started.stderr.read()
+
+
+@pytest.mark.parametrize(
+    ("cores", "max_batch", "some"),
+    [
+        (2, 128, {(512, 2), (256, 4)}),
+        (4, 128, {(256, 6), (256, 8), (512, 4), (1024, 2)}),
+        (8, 128, {(256, 10)}),
+        (2, 32, {(64, 10)}),
+    ],
+)
+def test_the_warm_up_computes_every_shape_that_a_batch_can_have_and_no_other(cores, max_batch, some):
+    from kmodels.commands import serve
+
+    class Noting:
+        _shapes = FixedShapes(512 * cores, 64)
+        met: ClassVar = set()
+
+        def probabilities(self, tokenized):
+            self.met.update((len(rows), length) for rows, length in plan(tokenized.lengths, self._shapes))
+
+    serve.warm_up(Noting(), max_batch)
+    assert some <= Noting.met  # those with more rows than there are sentences
+    numbers = range(1, max_batch + 1)
+    assert Noting.met == {Noting._shapes.of(number, length) for number in numbers for length in range(65)}
 
 
 @pytest.mark.backend
