@@ -75,5 +75,4 @@ def _shapes(predictor, max_batch):
     shapes = predictor._shapes
     if not isinstance(shapes, FixedShapes):
         return [(1, 1)]
-    # What does not fill a batch is filled up to the rows of a small shape, whatever their number.
-    return [(rows, length) for rows, length in shapes.all() if rows <= max_batch or length in shapes.small_lengths]
+    return shapes.needed(max_batch)

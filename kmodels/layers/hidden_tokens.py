@@ -1,4 +1,4 @@
-"""A padding mask that, while training, leaves some tokens out."""
+"""A padding mask that, while training, leaves some tokens out, and hidden states without theirs."""
 
 import keras
 from keras import ops
@@ -9,6 +9,8 @@ from kmodels.layers.initializers import dropout_seed
 @keras.saving.register_keras_serializable("kmodels")
 class HiddenTokens(keras.layers.Layer):
     """Hides tokens from an encoder as if they were padding: no other attends to them. The first one stays.
+
+    An encoder still computes the states of the tokens themselves: what reads these needs the mask, or `ShownStates`.
 
     Args:
         rate: part of the tokens that a training batch does not show (Iyyer et al. 2015, section 4, of words).
@@ -39,3 +41,22 @@ class HiddenTokens(keras.layers.Layer):
 
     def get_config(self):
         return super().get_config() | {"rate": self.rate, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable("kmodels")
+class ShownStates(keras.layers.Layer):
+    """While training, makes the hidden states of tokens that are not shown zero, as word dropout does vectors of words.
+
+    Call arguments:
+        x: float, (batch, length, hidden_dim).
+        shown: bool, (batch, length); what `HiddenTokens` gives.
+
+    Returns:
+        float, (batch, length, hidden_dim).
+    """
+
+    def call(self, x, shown, training=False):
+        return x * ops.cast(shown, x.dtype)[:, :, None] if training else x
+
+    def compute_output_shape(self, x_shape, shown_shape=None):
+        return x_shape

@@ -4,7 +4,7 @@ import keras
 
 from kmodels.layers.bidirectional_lstm import BidirectionalLSTM
 from kmodels.layers.first_token import FirstTokenOfLayer
-from kmodels.layers.hidden_tokens import HiddenTokens
+from kmodels.layers.hidden_tokens import HiddenTokens, ShownStates
 from kmodels.layers.initializers import TruncatedNormal
 from kmodels.layers.pooling import MaskedPooling
 from kmodels.models.inputs import dropout_layer, encoder_features, logits_layer, token_inputs
@@ -70,7 +70,10 @@ def encoder_lstm(backbone, num_classes, lstm_units=256, pooling="last", dropout=
         (batch, num_classes).
     """
     inputs = token_inputs()
-    hidden = _encode(backbone, _shown(inputs, word_dropout, seed))  # (batch, length, hidden_dim)
+    shown = _shown(inputs, word_dropout, seed)
+    hidden = _encode(backbone, shown)  # (batch, length, hidden_dim)
+    if word_dropout:  # by the padding mask alone the LSTM would read what stands at hidden tokens, too
+        hidden = ShownStates(name="shown_states")(hidden, shown["padding_mask"])
     _freeze_unused_pooler(backbone)
     lstm = BidirectionalLSTM(lstm_units, pooling, seed=seed, name="lstm")
     x = lstm(hidden, inputs["padding_mask"])  # (batch, 2 * lstm_units)

@@ -66,16 +66,13 @@ class FixedShapes:
         candidates = [(self._full_rows(full), full), *((rows, small) for rows in (*SMALL_ROWS, most) if rows <= most)]
         return min(candidates, key=lambda shape: (shape[0] * shape[1] + CELLS_OF_A_START) / min(num_rows, shape[0]))
 
-    def all(self):
-        """Every (rows, length) there is."""
-        full = [(self._full_rows(length), int(length)) for length in self.lengths]
-        small = [
-            (rows, int(length))
-            for length in self.small_lengths
-            for rows in (*SMALL_ROWS, self._full_rows(length))
-            if rows <= self._full_rows(length)
-        ]
-        return sorted({*full, *small})
+    def needed(self, num_sentences):
+        """Every (rows, length) that at most so many sentences can need, ascending.
+
+        Some have more rows than there are sentences: a few short ones cost less in a full batch than in a longer one.
+        """
+        most = min(num_sentences, self._full_rows(self.lengths[0]))  # what is more than all rows changes no choice
+        return sorted({self.of(number, int(length)) for number in range(1, most + 1) for length in self.lengths})
 
     def _full_rows(self, length):
         return 2 ** int(np.log2(self.batch_tokens // length))

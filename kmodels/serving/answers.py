@@ -1,5 +1,7 @@
 """What a client gets: probabilities under their labels, and words with their scores. Plain values for JSON."""
 
+from dataclasses import dataclass
+
 from kmodels.prediction import attribution
 
 
@@ -22,14 +24,39 @@ def prediction(probabilities, label_names, top_k):
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Without:
+    """A text without one of its words, which `str` gives: all copies of a long text at once would fill the memory.
+
+    Attributes:
+        text: str.
+        word: (start, end).
+    """
+
+    text: str
+    word: tuple[int, int]
+
+    def __len__(self):
+        """Characters, but for a space that goes with the word."""
+        start, end = self.word
+        return len(self.text) - (end - start)
+
+    def __str__(self):
+        [copy] = attribution.without_each(self.text, [self.word])
+        return copy
+
+
 def with_words(texts, words):
     """The sentences to ask about words: all texts, and then each text without each of its words.
 
     Args:
         texts: [str, …].
         words: [[(start, end), …], …], the words of each text.
+
+    Returns:
+        [str or Without, …], (number of texts and words).
     """
-    return [*texts, *(each for text, spans in zip(texts, words) for each in attribution.without_each(text, spans))]
+    return [*texts, *(Without(text, word) for text, spans in zip(texts, words) for word in spans)]
 
 
 def scored_words(texts, words, probabilities):

@@ -52,9 +52,6 @@ class Application:
         thread: concurrent.futures.Executor of one thread; all calls of the model happen in it.
         warm_up: function, () → None, that the thread calls before the first batch.
         on_failure: function of an exception; called if `warm_up` raises one.
-
-    Attributes:
-        num_cut: requests that were given up because the server had to end.
     """
 
     def __init__(self, classifier, name, limits, thread, warm_up=lambda: None, on_failure=lambda error: None):
@@ -65,7 +62,6 @@ class Application:
         self._warm_up = warm_up
         self._on_failure = on_failure
         self._ready = False
-        self.num_cut = 0
         self._metrics = Metrics()
         self._batcher = Batcher(
             classifier.predict_proba,
@@ -133,12 +129,9 @@ class Application:
         try:
             body = await self._body(request)
             question = questions.parse(body, len(self._classifier.label_names), self._limits)
-            return _json_response(await self._answer_to(request, question))
+            return _json_response(await self._in_time(request, self._answer_to(question)))
         except ClientDisconnect:
             return Response(status_code=CLIENT_GONE)
-        except asyncio.CancelledError:
-            self.num_cut += 1
-            raise
 
     async def _body(self, request):
         """The bytes of a request's body. Refusal if they are too many or too slow."""
@@ -154,19 +147,28 @@ class Application:
             raise Refusal(408, message, {"connection": "close"}) from error
         return bytes(body)
 
-    async def _answer_to(self, request, question):
+    async def _in_time(self, request, work):
+        """What a coroutine gives, unless the client leaves first or it takes too long; then it is cancelled."""
+        work, gone = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(request))
+        try:
+            await asyncio.wait({work, gone}, timeout=self._limits.answer_seconds, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                return work.result()
+            if gone.done():
+                raise ClientDisconnect
+            message = f"no answer within {self._limits.answer_seconds:g} seconds; try again later"
+            raise Refusal(503, message, RETRY)
+        finally:
+            work.cancel()
+            gone.cancel()
+
+    async def _answer_to(self, question):
         """The value of an answer."""
         texts, words = question.texts, None
         if question.explain:
             words = await asyncio.to_thread(self._words, texts)
             texts = answers.with_words(texts, words)
-            if len(texts) > self._limits.max_queue:
-                raise Refusal(
-                    422,
-                    f"these sentences have too many words to explain at once: {len(texts)} calls of the model, at "
-                    f"most {self._limits.max_queue}",
-                )
-        probabilities = await self._probabilities(request, texts)
+        probabilities = await self._probabilities(texts)
         if not np.isfinite(probabilities).all():
             raise Refusal(500, "the model gave a probability that is no finite number")
         labels = self._classifier.label_names
@@ -177,29 +179,24 @@ class Application:
         return {"model": self._name, "predictions": predictions}
 
     def _words(self, texts):
-        max_length = self._classifier.config.max_length
-        return [attribution.words(self._classifier.tokenizer, text, max_length) for text in texts]
+        """The words of each text, [[(start, end), …], …]. Refusal once there are more than ever fit into the queue."""
+        words, num_calls, most = [], len(texts), self._limits.max_queue
+        for text in texts:
+            words.append(attribution.words(self._classifier.tokenizer, text, self._classifier.config.max_length))
+            num_calls += len(words[-1])
+            if num_calls > most:
+                message = f"{num_calls} calls of the model or more, at most {most}"
+                raise Refusal(422, f"these sentences have too many words to explain at once: {message}")
+        return words
 
-    async def _probabilities(self, request, texts):
-        """The model's answers, unless the client leaves first or it takes too long; then they are not computed."""
+    async def _probabilities(self, texts):
+        """The model's answers; they are not computed if this is cancelled first."""
         try:
-            future = self._batcher.submit(texts)
+            return await self._batcher.submit(texts)
         except QueueFull as error:
             raise Refusal(503, "too many sentences are waiting; try again later", RETRY) from error
-        gone = asyncio.ensure_future(_disconnected(request))
-        try:
-            await asyncio.wait({future, gone}, timeout=self._limits.answer_seconds, return_when=asyncio.FIRST_COMPLETED)
-            if future.done():
-                return future.result()
-            if gone.done():
-                raise ClientDisconnect
-            message = f"no answer within {self._limits.answer_seconds:g} seconds; try again later"
-            raise Refusal(503, message, RETRY)
         except ModelFailed as error:
             raise Refusal(500, "the model failed on these sentences; the server's log says why") from error
-        finally:
-            future.cancel()
-            gone.cancel()
 
     async def _model(self, request):
         config, limits = self._classifier.config, self._limits

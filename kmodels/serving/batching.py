@@ -11,7 +11,6 @@ import logging
 import operator
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,12 +38,11 @@ class _Request:
 
 @dataclass(eq=False, slots=True)
 class _Sentence:
-    text: str
+    text: Any  # str, or what makes one
     length: int  # in characters; near enough to tokens, and known without a tokenizer
     arrived: float  # of time.monotonic
     request: _Request
     index: int
-    waits: bool = True
 
 
 _length = operator.attrgetter("length")
@@ -69,7 +67,7 @@ class Batcher:
         self._observe = observe
         self._changed = threading.Condition()  # guards everything below
         self._by_length: list[_Sentence] = []  # those of one length by arrival
-        self._by_arrival: deque[_Sentence] = deque()  # some of these wait no more
+        self._by_arrival: dict[_Sentence, None] = {}  # the same, as an ordered set
         self._closed = False
 
     @property
@@ -81,11 +79,12 @@ class Batcher:
         """Puts sentences in the queue; to be called in the event loop.
 
         Args:
-            texts: [str, …], not empty.
+            texts: [str, …], not empty; or instead of a str what `str` makes it of, in the thread of `work`, and of
+                about `len` characters.
 
         Returns:
             asyncio.Future of float32, (num_texts, num_classes); ModelFailed is its exception where predict_proba
-            raises one. Cancelling it takes the sentences out of the queue.
+            raises one. Cancelling it takes the sentences out of the queue; nothing here holds them then.
 
         Raises:
             QueueFull: they don't fit.
@@ -98,7 +97,7 @@ class Batcher:
             for index, text in enumerate(texts):
                 sentence = _Sentence(text, len(text), arrived, request, index)
                 bisect.insort(self._by_length, sentence, key=_length)
-                self._by_arrival.append(sentence)
+                self._by_arrival[sentence] = None
             self._changed.notify()
         request.future.add_done_callback(lambda future: future.cancelled() and self._drop(request))
         return request.future
@@ -106,16 +105,15 @@ class Batcher:
     def _drop(self, request):
         """Takes a request's sentences out of the queue."""
         with self._changed:
-            for sentence in self._by_length:
-                sentence.waits = sentence.request is not request
-            self._by_length = [sentence for sentence in self._by_length if sentence.waits]
+            self._by_length = [sentence for sentence in self._by_length if sentence.request is not request]
+            self._by_arrival = {each: None for each in self._by_arrival if each.request is not request}
 
     def work(self):
         """Computes batches until `close`; to be called in the model's thread."""
         while batch := self._next_batch():
             start = time.perf_counter()
             try:
-                answers = self._predict_proba([sentence.text for sentence in batch])
+                answers = self._predict_proba([str(sentence.text) for sentence in batch])
                 error = None
             except Exception:  # whatever it is, these requests hear of it, and others go on
                 _log.exception("the model failed on %d sentences", len(batch))
@@ -144,9 +142,7 @@ class Batcher:
             return []
 
     def _oldest(self):
-        while self._by_arrival and not self._by_arrival[0].waits:
-            self._by_arrival.popleft()
-        return self._by_arrival[0] if self._by_arrival else None
+        return next(iter(self._by_arrival), None)
 
     def _take_around(self, sentence):
         """Takes a sentence and those nearest to it in length out of the queue."""
@@ -157,7 +153,7 @@ class Batcher:
         batch = waiting[first : first + size]
         del waiting[first : first + size]
         for each in batch:
-            each.waits = False
+            del self._by_arrival[each]
         return batch
 
     def _deliver(self, batch, answers, error):

@@ -22,6 +22,7 @@ class Limits:
     max_body_bytes: int = setting(2**20, "", "most bytes of a request's body", least=1)
     max_connections: int = setting(512, "", "most connections at a time; beyond it requests get 503", least=1)
     receive_seconds: float = setting(10.0, "", "how long a client may take to send a request", above=0)
+    send_seconds: float = setting(10.0, "", "how long a client may take to read an answer", above=0)
     answer_seconds: float = setting(60.0, "", "how long a request may wait for its answer", above=0)
     stop_seconds: int = setting(30, "", "how long a server that was told to stop goes on answering", least=1)
 

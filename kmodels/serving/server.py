@@ -15,27 +15,54 @@ from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 from kmodels.errors import InputError, RunError
 from kmodels.serving.app import CROWDED, Application
 
-GRACE_SECONDS = 1  # the application answers a slow body with 408; only then is its connection cut
+GRACE_SECONDS = 1  # for what ends by itself: a slow body is answered with 408, and only then cut off
 BACKLOG = 1024
 
 
 class Protocol(H11Protocol):
-    """HTTP/1.1 with a deadline for each request: a head that does not come, or a body that never ends, is cut off."""
+    """HTTP/1.1 with deadlines: a head that does not come, a body that never ends, an unread answer is cut off.
 
-    def __init__(self, *args, limits, **kwargs):
+    Args:
+        limits: kmodels.serving.limits.Limits.
+        on_cut: function, () → None; called if the connection is cut off because the server has to end.
+    """
+
+    def __init__(self, *args, limits, on_cut, **kwargs):
         super().__init__(*args, **kwargs)
         self._limits = limits
+        self._on_cut = on_cut
         self._deadline = None
+        self._send_deadline = None
 
     def connection_made(self, transport):
         super().connection_made(transport)
+        transport.set_write_buffer_limits(0)  # `pause_writing` as soon as the system takes no more of an answer
         self._watch(receiving=True)
         if len(self.connections) > self._limits.max_connections:
             self.app_state = self.app_state | {CROWDED: True}
 
     def connection_lost(self, error):
         self._watch(receiving=False)
+        self._watch_sending(blocked=False)
         super().connection_lost(error)
+
+    def pause_writing(self):
+        super().pause_writing()
+        self._watch_sending(blocked=True)
+
+    def resume_writing(self):
+        self._watch_sending(blocked=False)
+        super().resume_writing()
+
+    def shutdown(self):
+        """Ends the connection once its answer is sent, or at the latest when the server may go on no longer."""
+        super().shutdown()
+        self.loop.call_later(self._limits.stop_seconds, self._give_up)
+
+    def _give_up(self):
+        if self in self.connections:
+            self._on_cut()
+            self.transport.abort()
 
     def handle_events(self):
         super().handle_events()
@@ -49,6 +76,13 @@ class Protocol(H11Protocol):
         elif not receiving and self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _watch_sending(self, blocked):
+        """Starts the deadline where the client must read before more can be sent, and ends it when all is sent."""
+        if self._send_deadline is not None:
+            self._send_deadline.cancel()
+        # Not close: that waits until the client has read.
+        self._send_deadline = self.loop.call_later(self._limits.send_seconds, self.transport.abort) if blocked else None
 
     def _cut(self):
         # Browsers open connections beforehand: those on which nothing came are closed without a word.
@@ -76,12 +110,18 @@ class Protocol(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server for an application, without its handling of signals: `stop_signals` is ours."""
+    """uvicorn's server for an application, without its handling of signals: `stop_signals` is ours.
+
+    Attributes:
+        num_cut: requests whose answers were not sent, or not read, in the time that the server had to end.
+    """
 
     def __init__(self, application, limits):
+        self.num_cut = 0
+        protocol = functools.partial(Protocol, limits=limits, on_cut=self._count_cut)
         config = uvicorn.Config(
             application,
-            http=functools.partial(Protocol, limits=limits),  # type: ignore[arg-type]  # it is only called
+            http=protocol,  # type: ignore[arg-type]  # it is only called
             ws="none",
             loop="asyncio",
             lifespan="on",
@@ -91,9 +131,12 @@ class Server(uvicorn.Server):
             server_header=False,
             proxy_headers=False,
             backlog=BACKLOG,
-            timeout_graceful_shutdown=limits.stop_seconds,
+            timeout_graceful_shutdown=limits.stop_seconds + GRACE_SECONDS,
         )
         super().__init__(config)
+
+    def _count_cut(self):
+        self.num_cut += 1
 
     def stop(self):
         """Takes no more connections, answers what is in flight, and ends `run`."""
@@ -136,8 +179,8 @@ def run(load, warm_up, name, host, port, limits):
             server.run([listener])
     if failures:
         raise RunError(f"the model can't compute: {failures[0]!r:.300}") from failures[0]
-    if application.num_cut:
-        raise RunError(f"{application.num_cut} requests were not answered within {limits.stop_seconds} seconds")
+    if server.num_cut:
+        raise RunError(f"{server.num_cut} requests were not answered within {limits.stop_seconds} seconds")
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ SETTINGS = {
     "first token": {"name": "bert_base_pool", "pooling": "pooler"},
     "roberta": {"name": "roberta_pool", "pooling": "first"},
     "lstm": {"name": "bert_base_lstm", "lstm_units": 8},
+    "lstm that is not shown all": {"name": "bert_base_lstm", "lstm_units": 8, "word_dropout": 0.4},
     "low rank": {"name": "bert_base_pool", "lora_rank": 2},
     "frozen": {"name": "bert_base_pool", "pooling": "mean", "frozen_layers": 1},
 }

@@ -121,6 +121,16 @@ def test_hidden_tokens_are_some_real_ones_but_never_the_first():
     assert 5 < (mask & ~shown).sum() < 40
 
 
+def test_states_of_hidden_tokens_are_zero_in_training_only():
+    from kmodels.layers.hidden_tokens import ShownStates
+
+    x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
+    shown = np.array([[True, False, True], [True, True, False]])
+    layer = ShownStates()
+    np.testing.assert_array_equal(to_numpy(layer(x, shown)), x)
+    np.testing.assert_array_equal(to_numpy(layer(x, shown, training=True)), x * shown[:, :, None])
+
+
 def test_elements_of_a_word_are_dropped_wherever_a_batch_has_it_and_the_others_are_larger():
     from kmodels.layers.word_embedding import WordEmbedding
 

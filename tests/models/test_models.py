@@ -34,9 +34,8 @@ def tiny_model(model, **settings):
     backbone = None
     if config.architecture.is_encoder:
         kind = {"wordpiece": "BertBackbone", "byte_level_bpe": "RobertaBackbone"}[config.architecture.reads]
-        backbone = getattr(keras_hub.models, kind)(
-            vocabulary_size=VOCABULARY_SIZE, num_layers=2, num_heads=2, hidden_dim=8, intermediate_dim=16, dropout=0.1
-        )
+        sizes = {"num_layers": 2, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 16}
+        backbone = getattr(keras_hub.models, kind)(VOCABULARY_SIZE, **sizes, dropout=config.dropout)
         for number, variable in enumerate(backbone.weights):
             if variable.name in ("kernel", "embeddings", "position_embeddings"):
                 variable.assign(TruncatedNormal(0.3, config.seed, str(number))(variable.shape))
@@ -129,6 +128,26 @@ def test_word_dropout_hides_words_in_training_only(name):
     trained, again = (np.asarray(_to_numpy(model(inputs, training=True))) for _ in range(2))
     assert np.abs(trained - again).max() > 1e-6
     np.testing.assert_array_equal(logits(model, inputs), logits(model, inputs))
+
+
+@pytest.mark.parametrize(("name", "settings"), [each for each in VARIANTS if ARCHITECTURES[each[0]].is_encoder])
+def test_what_a_hidden_token_is_changes_no_logit_in_training(name, settings):
+    model = tiny_model(name, dropout=0.0, word_dropout=0.5, **settings)
+    inputs = sentences([8, 5], padded_to=8)
+    ids, real = inputs["token_ids"], inputs["padding_mask"]
+    seeds = [(each, np.array(each)) for each in model.variables if each.path.endswith("seed_generator_state")]
+
+    def trained(function, given):
+        for seed, before in seeds:  # so that each call hides the same
+            seed.assign(before)
+        return _to_numpy(function(given, training=True))
+
+    shown = trained(model.get_layer("word_dropout"), real)
+    expected = trained(model, inputs)
+    for changed in (real & ~shown, real & shown):
+        other = trained(model, inputs | {"token_ids": np.where(changed, ids % 40 + 6, ids).astype("int32")})
+        assert changed.any()
+        assert (np.abs(other - expected).max() < 1e-6) == (not (changed & shown).any())
 
 
 def _to_numpy(tensor):

@@ -31,7 +31,15 @@ def test_every_sentence_is_in_one_batch_that_holds_it_and_is_no_larger_than_allo
 def test_fixed_shapes_are_all_known_beforehand(lengths, tokens):
     shapes = FixedShapes(tokens, 40)
     found = {(len(rows), length) for rows, length in plan(np.array(lengths, np.int32), shapes)}
-    assert found <= set(shapes.all())
+    assert found <= set(shapes.needed(len(lengths)))
+
+
+@pytest.mark.parametrize("cores", [1, 2, 4, 8, 64])
+@pytest.mark.parametrize("num_sentences", [1, 32, 128, 200])
+def test_what_is_needed_is_what_some_number_of_sentences_of_some_length_gets(cores, num_sentences):
+    shapes = FixedShapes(512 * cores, 64)
+    found = {shapes.of(number, length) for number in range(1, num_sentences + 1) for length in range(65)}
+    assert shapes.needed(num_sentences) == sorted(found)
 
 
 @given(LENGTHS, st.integers(1, 300))
@@ -44,7 +52,7 @@ def test_where_shapes_are_free_nothing_is_filled_up(lengths, tokens):
 @pytest.mark.parametrize("longest", [1, 2, 3, 16, 17, 60, 128, 512])
 def test_fixed_shapes_are_few_and_waste_little(longest):
     shapes = FixedShapes(2048, longest)
-    assert len(shapes.all()) <= 40
+    assert len(shapes.needed(2048)) <= 40
     assert shapes.lengths[-1] == longest
     assert (np.diff(shapes.lengths) > 0).all()
     for length in range(9, longest + 1):

@@ -57,9 +57,15 @@ def application(classifier, warm_up=lambda: None, **limits):
 
 
 @contextlib.contextmanager
-def running(classifier, **limits):
-    """A server on a free port of this machine: (its port, its kmodels.serving.server.Server)."""
+def running(classifier, send_buffer=None, **limits):
+    """A server on a free port of this machine: (its port, its kmodels.serving.server.Server).
+
+    Args:
+        send_buffer: bytes that the system takes of an answer before the client reads, or a few more; None for many.
+    """
     with application(classifier, **limits) as app, server.listening_socket("127.0.0.1", 0) as listener:
+        if send_buffer is not None:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)  # its connections inherit it
         web = server.Server(app, Limits(**limits))
         listener.listen()
         port = listener.getsockname()[1]
@@ -107,6 +113,19 @@ def raw(port, *pieces, pause=0.0, timeout=60):
         while block := connection.recv(65536):
             said += block
         return said
+
+
+@contextlib.contextmanager
+def unread(port, said, number=1):
+    """Connections on which something was said and nothing is read: [socket, …]."""
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for connection in connections:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            connection.settimeout(20)
+            connection.connect(("127.0.0.1", port))
+            connection.sendall(said)
+        yield connections
 
 
 def figure(port, name):

@@ -7,12 +7,15 @@ import json
 import socket
 import threading
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from starlette.testclient import TestClient
 
+from kmodels.config import RunConfig
+from kmodels.prediction import attribution
 from kmodels.serving.limits import Limits
 from tests.serving.bodies import bodies, expected_status
 from tests.serving.running import SENTENCES, Counting, application, figure, get, post, raw, running
@@ -158,53 +161,6 @@ def test_a_body_of_just_the_limit_is_read():
         assert post(port, {"texts": ["good!"]})[0] == 413
 
 
-def test_a_slow_body_gets_408():
-    with running(Counting(), receive_seconds=0.3) as (port, _):
-        start = time.monotonic()
-        said = raw(port, head_of() + b"content-length: 100\r\n\r\n", b" ", b" ", pause=0.05)
-        assert said.startswith(b"HTTP/1.1 408 ") and b"within 0.3 seconds" in said
-        assert time.monotonic() - start < 10
-        assert figure(port, 'kmodels_requests_total{path="/v1/predict",status="408"}') == 1
-
-
-@pytest.mark.parametrize("said", [b"POST /v1/pre", b"GET /healthz HTTP/1.1\r\nhost: here\r\nx: "])
-def test_a_head_that_does_not_end_gets_408(said):
-    with running(Counting(), receive_seconds=0.2) as (port, _):
-        answer = raw(port, said, timeout=20)
-        assert answer.startswith(b"HTTP/1.1 408 ") and answer.endswith(b'{"error":"the request did not come in time"}')
-
-
-def test_a_connection_on_which_nothing_comes_is_closed():
-    with running(Counting(), receive_seconds=0.2) as (port, _):
-        assert raw(port, timeout=20) == b""
-        # So is one that was used before, by the time that HTTP/1.1 keeps it.
-        said = raw(port, head_of("/healthz", "GET", "") + b"\r\n", timeout=20)
-        assert said.count(b"HTTP/1.1 200 ") == 1 and said.count(b"HTTP/1.1") == 1
-
-
-def test_an_answered_client_that_never_stops_sending_is_cut_off():
-    with (
-        running(Counting(), receive_seconds=0.3, max_body_bytes=10) as (port, _),
-        socket.create_connection(("127.0.0.1", port), timeout=20) as connection,
-    ):
-        connection.sendall(head_of() + b"transfer-encoding: chunked\r\n\r\n")
-        with pytest.raises(OSError):
-            for _ in range(600):
-                connection.sendall(b"5\r\nxxxxx\r\n")
-                time.sleep(0.02)
-
-
-def test_too_many_connections_get_503():
-    with running(Counting(), max_connections=3) as (port, _):
-        held = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
-        until(lambda: get(port, "/healthz")[0] == 503)
-        status, answer = post(port, {"texts": ["good"]})
-        assert (status, answer["error"]) == (503, "too many connections; try again later")
-        for each in held:
-            each.close()
-        until(lambda: get(port, "/healthz")[0] == 200)
-
-
 def test_concurrent_requests_share_batches():
     classifier = Counting()
     with running(classifier) as (port, _):
@@ -249,6 +205,28 @@ def test_a_full_queue_gets_503_and_a_time_to_come_back():
         assert status == 422 and "too many words to explain at once: 5 calls" in answer["error"]
 
 
+@pytest.mark.parametrize(("num_texts", "status"), [(8, 200), (40, 422)])
+def test_explaining_long_texts_takes_memory_for_a_batch_of_copies_and_not_for_all(num_texts, status):
+    class Even(Counting):  # keeps no texts
+        def predict_proba(self, texts):
+            return np.full((len(texts), 2), 0.5, np.float32)
+
+    classifier = Even()
+    classifier.config = RunConfig(model="textcnn", max_length=512).resolved("jax")
+    text = ("x" * 19 + " ") * 500
+    with running(classifier) as (port, _):
+        tracemalloc.start()
+        try:
+            found, answer = post(port, {"texts": [text] * num_texts, "explain": True})
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert found == status
+    if status == 200:
+        assert [len(each["words"]) for each in answer["predictions"]] == [500] * num_texts
+    assert peak < 12e6  # all copies have 500 * num_texts * 10 kB: 40 MB, 200 MB
+
+
 def test_what_nobody_waits_for_is_not_computed():
     classifier = Counting()
     with running(classifier, answer_seconds=1.0) as (port, _):
@@ -269,6 +247,15 @@ def test_what_nobody_waits_for_is_not_computed():
         assert first[0].result()[0] == 503
         assert post(port, {"texts": ["now"]})[0] == 200
         assert classifier.calls == [["first"], ["now"]]
+
+
+def test_looking_for_words_is_part_of_the_time_for_an_answer(monkeypatch):
+    found = threading.Event()
+    monkeypatch.setattr(attribution, "words", lambda *given: [(0, 4)][: found.wait(5)])
+    with running(Counting(), answer_seconds=0.3) as (port, _):
+        status, answer = post(port, {"texts": ["good"], "explain": True})
+        found.set()
+    assert (status, answer["error"]) == (503, "no answer within 0.3 seconds; try again later")
 
 
 def test_a_model_that_fails_or_gives_no_number_is_500_and_the_server_goes_on(caplog):

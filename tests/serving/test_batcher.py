@@ -3,6 +3,7 @@
 import asyncio
 import random
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -173,6 +174,50 @@ def test_what_is_cancelled_leaves_the_queue_and_is_not_computed():
 
     run(scenario, model)
     assert model.calls == [["first"], ["c"]]
+
+
+class Text(str):
+    """A text that can be seen to be held by nothing any more."""
+
+
+def test_what_is_cancelled_is_held_no_longer_whatever_the_model_does():
+    model = Model()
+
+    async def scenario(batcher):
+        first = await blocked(batcher, model)
+        texts = [Text("a" * (1 + number % 3)) for number in range(9)]
+        seen = [weakref.ref(text) for text in texts]
+        gone, kept = batcher.submit(texts), batcher.submit(["c"])
+        del texts
+        gone.cancel()
+        del gone
+        await asyncio.sleep(0)
+        held = [text() for text in seen if text() is not None]
+        model.go.set()
+        await asyncio.gather(first, kept)
+        return held
+
+    assert run(scenario, model) == []
+
+
+def test_a_text_that_is_to_be_made_is_made_by_the_thread_that_computes():
+    made = []
+
+    class Later:
+        def __len__(self):
+            return 3
+
+        def __str__(self):
+            made.append(threading.current_thread())
+            return "abc"
+
+    async def scenario(batcher):
+        answer = await batcher.submit([Later(), "de"])
+        return answer, threading.current_thread()
+
+    answer, of_loop = run(scenario, Model())
+    np.testing.assert_array_equal(answer, expected(["abc", "de"]))
+    assert len(made) == 1 and made[0] is not of_loop
 
 
 def test_a_failing_call_is_told_to_its_requests_and_others_go_on():

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,11 +15,12 @@ import pytest
 from kmodels import backends, cli
 from kmodels.data.tokenizers import TokenizedTexts
 from kmodels.errors import InputError, RunError
+from kmodels.prediction.shapes import FixedShapes, plan
 from kmodels.serving import server
 from kmodels.serving.limits import Limits
 from tests.reviews import tiny_settings
-from tests.serving.running import Counting, figure, get, running
-from tests.serving.test_application import posting, until
+from tests.serving.running import Counting, figure, get, running, unread
+from tests.serving.test_application import head_of, posting, until
 
 ROOT = Path(__file__).parent.parent.parent
 TOY = """
@@ -77,7 +79,7 @@ def test_a_second_signal_ends_it_at_once():
         assert answer.exception() is not None
 
 
-def test_what_can_not_be_answered_in_time_is_told_by_the_exit_status(monkeypatch):
+def test_what_can_not_be_answered_in_time_is_told_by_the_exit_status(caplog):
     with (
         running(classifier := Counting(), stop_seconds=1) as (port, web),
         posting(port, {"texts": ["good"]}) as (answer,),
@@ -89,11 +91,23 @@ def test_what_can_not_be_answered_in_time_is_told_by_the_exit_status(monkeypatch
             web.stop()
         assert late.exception() is not None or late.result()[0] == 500
         assert answer.result()[0] == 200
-        assert web.config.app.num_cut == 1
+        assert web.num_cut == 1
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("headers", [["", "", "", ""], ["connection: close\r\n"]], ids=["more asked", "all answered"])
+def test_an_answer_that_is_not_read_in_time_is_told_by_the_exit_status(caplog, headers):
+    asked = b"".join(head_of("/page.js", "GET", each) + b"\r\n" for each in headers)
+    with running(Counting(), send_buffer=2048, stop_seconds=1) as (port, web), unread(port, asked):
+        until(lambda: figure(port, 'kmodels_requests_total{path="/page.js"'))
+        web.stop()
+        until(lambda: web.num_cut == 1)
+    assert web.num_cut == 1
+    assert caplog.text == ""
 
 
 def test_run_says_that_requests_were_cut_off(monkeypatch):
-    monkeypatch.setattr(server.Server, "run", lambda self, sockets: setattr(self.config.app, "num_cut", 2))
+    monkeypatch.setattr(server.Server, "run", lambda self, sockets: setattr(self, "num_cut", 2))
     with pytest.raises(RunError, match="2 requests were not answered within 30 seconds"):
         server.run(Counting, print, "toy", "127.0.0.1", 0, Limits())
 
@@ -210,6 +224,31 @@ def test_a_run_is_served_as_it_predicts(tmp_path, review_files, chosen_backend):
         assert list(scores) == ["the", "film", "is", "superb"] and max(scores, key=scores.get) == "superb"
         started.send_signal(signal.SIGTERM)
         assert started.wait(60) == 0, started.stderr.read()
+
+
+@pytest.mark.parametrize(
+    ("cores", "max_batch", "some"),
+    [
+        (2, 128, {(512, 2), (256, 4)}),
+        (4, 128, {(256, 6), (256, 8), (512, 4), (1024, 2)}),
+        (8, 128, {(256, 10)}),
+        (2, 32, {(64, 10)}),
+    ],
+)
+def test_the_warm_up_computes_every_shape_that_a_batch_can_have_and_no_other(cores, max_batch, some):
+    from kmodels.commands import serve
+
+    class Noting:
+        _shapes = FixedShapes(512 * cores, 64)
+        met: ClassVar = set()
+
+        def probabilities(self, tokenized):
+            self.met.update((len(rows), length) for rows, length in plan(tokenized.lengths, self._shapes))
+
+    serve.warm_up(Noting(), max_batch)
+    assert some <= Noting.met  # those with more rows than there are sentences
+    numbers = range(1, max_batch + 1)
+    assert Noting.met == {Noting._shapes.of(number, length) for number in numbers for length in range(65)}
 
 
 @pytest.mark.backend
