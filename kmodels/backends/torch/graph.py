@@ -21,6 +21,7 @@ _PLAIN = {
         "FirstTokenOfLayer",
         "HiddenTokens",
         "MaskedPooling",
+        "ShownStates",
         "WordEmbedding",
     ),
 }
