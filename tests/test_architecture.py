@@ -20,6 +20,7 @@ LEVELS = [
         "kmodels.records",
         "kmodels.extensions",
         "kmodels.signals",
+        "kmodels.cores",
         "kmodels.workers",
         "kmodels",
     },

@@ -171,7 +171,7 @@ def contents(folder):
 def test_compare_ends_with_status_1_if_runs_failed_and_reports_the_others(capsys, monkeypatch, tmp_path):
     fails = "import sys; sys.exit('error: no such preset' if '--seed=2' in sys.argv else 0)"
     monkeypatch.setattr(runner, "command", lambda config: [sys.executable, "-c", fails, *config.to_flags()])
-    write_run(tmp_path, "textcnn", "jax", 1, num_buckets=12)
+    write_run(tmp_path, "textcnn", "jax", 1, num_buckets=12, save_predictions=True, measure_peak=True)
     assert cli.main(["kmodels", "compare", *GRID, f"--output_dir={tmp_path}"]) == 1
     said = capsys.readouterr()
     assert said.err.splitlines()[-2].endswith("textcnn-jax-seed-2 failed: no such preset")

@@ -7,15 +7,12 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
 
-import psutil
-
-from kmodels import records
+from kmodels import cores, records
 from kmodels.comparison.checks import amount, in_file, listing, moment, one_of, optional, record, text, whole
 from kmodels.signals import StopRequest
 from kmodels.workers.launch import STOPPED
@@ -91,8 +88,8 @@ def run(cells, output_dir, jobs=1, tell=lambda outcome: None, cluster=None):
 def _run_here(cells, folder, jobs, ended):
     """Makes runs on this machine; calls `ended` with each Outcome."""
     shares: SimpleQueue = SimpleQueue()
-    for share in shares_of_cores(jobs):
-        shares.put(share)
+    for number in range(jobs):
+        shares.put(cores.share(number, jobs))
     with StopRequest() as stop, ThreadPoolExecutor(jobs) as pool:
 
         def make(cell):
@@ -127,15 +124,6 @@ def _log(folder, cell):
     return folder / LOGS / f"{cell.name}.log"
 
 
-def shares_of_cores(jobs):
-    """The cores that this process may use, dealt out: [[core, …], …], `jobs` shares of the same size."""
-    cores = (
-        psutil.Process().cpu_affinity() if hasattr(psutil.Process, "cpu_affinity") else list(range(os.cpu_count() or 1))
-    )
-    size = max(1, len(cores) // jobs)
-    return [cores[start * size % len(cores) :][:size] for start in range(jobs)]
-
-
 def read_outcomes(output_dir):
     """{name: Outcome} of the runs made in a folder by `run`; empty if there were none.
 
@@ -168,22 +156,18 @@ def command(config):
     return [sys.executable, "-m", "kmodels", "train", *config.to_flags()]
 
 
-def _make(cell, log, cores, stop):
+def _make(cell, log, share, stop):
     """One run in its own process. Returns its Outcome."""
     config = cell.config
     started, start = datetime.now(UTC).strftime(MOMENT), time.perf_counter()
-    environment = os.environ | {"KERAS_BACKEND": config.backend, "OMP_NUM_THREADS": str(len(cores))}
-    environment |= {"TF_NUM_INTRAOP_THREADS": str(len(cores)), "TF_NUM_INTEROP_THREADS": str(len(cores))}
-    with open(log, "a", encoding="utf-8") as file:
+    environment = os.environ | {"KERAS_BACKEND": config.backend, "OMP_NUM_THREADS": str(len(share))}
+    environment |= {"TF_NUM_INTRAOP_THREADS": str(len(share)), "TF_NUM_INTEROP_THREADS": str(len(share))}
+    with open(log, "a", encoding="utf-8") as file, cores.held_to(share) as held:
         # A session of its own: Ctrl-C comes to this process only, which passes it on once.
         process = subprocess.Popen(command(config), stdout=file, stderr=file, env=environment, start_new_session=True)
-        held = False
-        with suppress(psutil.Error, AttributeError):  # it has ended already; a system without affinities
-            psutil.Process(process.pid).cpu_affinity(cores)
-            held = True
-        status = _wait(process, stop)
+    status = _wait(process, stop)
     seconds = time.perf_counter() - start
-    return _outcome(cell, status, _last_line(log, status), started, seconds, len(cores) if held else None)
+    return _outcome(cell, status, _last_line(log, status), started, seconds, len(share) if held else None)
 
 
 def _outcome(cell, status, reason, started, seconds, cores=None):

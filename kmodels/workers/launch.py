@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from kmodels import records
+from kmodels import cores, records
 from kmodels.errors import InputError, Interrupted, RunError
 from kmodels.signals import StopRequest
 from kmodels.workers.meeting import free_port
@@ -68,7 +68,8 @@ def run(command, num_workers, output_dir):
 
 
 def _start(command, rank, num_workers, port, place):
-    threads = str(max(1, len(_cores()) // num_workers))
+    share = cores.share(rank, num_workers)
+    threads = str(len(share))
     environment = os.environ | {
         "RANK": str(rank),
         "WORLD_SIZE": str(num_workers),
@@ -82,23 +83,10 @@ def _start(command, rank, num_workers, port, place):
         REASON: str(place / f"reason_{rank}"),
     }
     log = place / f"worker_{rank}.log" if rank else None
-    with open(log, "wb") if log else contextlib.nullcontext() as file:
+    with open(log, "wb") if log else contextlib.nullcontext() as file, cores.held_to(share):
         # A session of its own: Ctrl-C comes to this process only, which passes it on once.
         process = subprocess.Popen(command, env=environment, stdout=file, stderr=file, start_new_session=True)
-    with contextlib.suppress(OSError, AttributeError):
-        os.sched_setaffinity(process.pid, _share(rank, num_workers))
     return Worker(rank, process, log, Path(environment[REASON]))
-
-
-def _cores():
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
-
-
-def _share(rank, num_workers):
-    """The cores of one worker: all of them, dealt out; shared where there are more workers than cores."""
-    cores = _cores()
-    size = max(1, len(cores) // num_workers)
-    return [cores[number % len(cores)] for number in range(rank * size, (rank + 1) * size)]
 
 
 def _watch(workers, stop):

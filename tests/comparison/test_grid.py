@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kmodels import records
+from kmodels import cores, records
 from kmodels.comparison import grid, runner
 from kmodels.errors import InputError
 
@@ -64,7 +64,7 @@ def test_a_command_gives_the_config_back(tmp_path):
 
 @pytest.mark.parametrize(("jobs", "sizes"), [(1, None), (2, None), (100, 1)])
 def test_every_job_gets_cores_and_none_gets_more(jobs, sizes):
-    shares = runner.shares_of_cores(jobs)
+    shares = [cores.share(number, jobs) for number in range(jobs)]
     assert len(shares) == jobs
     assert {len(share) for share in shares} == {sizes or len(os.sched_getaffinity(0)) // jobs or 1}
 
@@ -139,7 +139,7 @@ print([outcome.status for outcome in outcomes])
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_run_is_held_to_its_share_of_the_cores_and_its_outcome_says_how_many(tmp_path, fake_runs, jobs):
     cells = some_cells(tmp_path, ("textcnn",), ("jax",), (1, 2))
-    told = "time.sleep(0.5); print(len(os.sched_getaffinity(0)), os.environ['OMP_NUM_THREADS'])"
+    told = "print(len(os.sched_getaffinity(0)), os.environ['OMP_NUM_THREADS'])"
     fake_runs({cell.name: told for cell in cells})
     share = max(1, len(os.sched_getaffinity(0)) // jobs)
     for outcome in runner.run(cells, tmp_path, jobs):
