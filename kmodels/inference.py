@@ -117,7 +117,8 @@ def load(output_dir: str | os.PathLike[str], backend_name: str | None = None) ->
 
     Args:
         output_dir: a run's folder, wherever it was moved.
-        backend_name: the backend to run on, any; None for KERAS_BACKEND or the first installed.
+        backend_name: the backend to run on, any; None for KERAS_BACKEND, else Keras's in this process, else the
+            first installed.
 
     Raises:
         InputError: the folder holds no run, or it is damaged.
