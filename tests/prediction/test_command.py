@@ -178,7 +178,7 @@ def process(*arguments, **streams):
     """A `kmodels predict` with pipes, ended at the end."""
     streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
     command = [sys.executable, "-m", "kmodels", "predict", *map(str, arguments)]
-    started = subprocess.Popen(command, cwd=Path(__file__).parent.parent, **streams)
+    started = subprocess.Popen(command, cwd=Path(__file__).parents[2], **streams)
     try:
         yield started
     finally:
@@ -230,3 +230,11 @@ def test_an_endless_pipe_takes_no_more_memory_than_a_short_one(record_of):
             sizes.append(resident().rss)
         endless.kill()
     assert sizes[2] - sizes[0] < 40 * 2**20
+
+
+@pytest.mark.one_backend
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_behind_stdout_is_one_line(record_of):
+    with open("/dev/full", "w") as full, process(record_of().output_dir, stdout=full) as started:
+        _, said = started.communicate(b"the film is great\n")
+    assert (started.returncode, said) == (1, b"error: stdout can't be written: No space left on device\n")
