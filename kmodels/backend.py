@@ -62,6 +62,31 @@ def running():
     return keras.config.backend() if keras else None
 
 
+@contextlib.contextmanager
+def preferred(name):
+    """A context in which a Keras that is imported by itself comes up on a backend, and not on that of keras.json.
+
+    Args:
+        name: of a backend; where it is none that is installed, what this process inherited, else the first that is
+            installed. What the user set stays.
+    """
+    before = {variable: os.environ.get(variable) for variable in ("KERAS_BACKEND", _CHOSEN)}
+    is_users = before["KERAS_BACKEND"] and before["KERAS_BACKEND"] != before[_CHOSEN]
+    order = name, before["KERAS_BACKEND"], *BACKENDS
+    wanted = next((each for each in order if each in BACKENDS and is_installed(each)), None)
+    if is_users or wanted is None:
+        yield
+        return
+    os.environ["KERAS_BACKEND"] = os.environ[_CHOSEN] = wanted
+    try:
+        yield
+    finally:
+        for variable, value in before.items():
+            os.environ.pop(variable, None)
+            if value is not None:
+                os.environ[variable] = value
+
+
 def is_installed(name):
     """True if the framework can be imported here, or could but for `choose`. Imports nothing."""
     if name in sys.modules:  # an entry of None, by which an import is refused, says nothing of what is installed

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import kmodels
-from kmodels import cli, export, records
-from kmodels.config import BACKENDS, RunConfig
+from kmodels import cli, export, extensions, records
+from kmodels.config import BACKENDS, DATASETS, RunConfig
 from kmodels.data import tokenizer_training
 from kmodels.errors import InputError, RunError
 from kmodels.export import probes, processes, steps
@@ -155,6 +155,15 @@ def test_a_wrong_call_changes_nothing(arguments, message, run, some_format, tmp_
     assert (said.out, said.err.count("\n")) == ("", 1)
     assert message in said.err
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_a_run_of_what_other_processes_do_not_know_is_refused_before_one_is_started(run, some_format, monkeypatch):
+    monkeypatch.setattr(processes, "run", lambda *_: pytest.fail("a process was started"))
+    monkeypatch.setitem(DATASETS, "mine", lambda data_dir: None)
+    monkeypatch.setattr(extensions, "_only_here", {"mine"})
+    records.write_json(run / records.CONFIG, records.read_json(run / records.CONFIG) | {"dataset": "mine"})
+    with pytest.raises(InputError, match="'mine' is registered in this process only"):
+        export.export(run, "torch", run.with_name("m.pt2"))
 
 
 def test_a_missing_package_is_named_with_the_extra_that_brings_it(monkeypatch):

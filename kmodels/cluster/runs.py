@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kmodels import cluster
+from kmodels import cluster, extensions
 from kmodels.cluster import notes, processes
 from kmodels.signals import StopRequest
 
@@ -33,7 +33,7 @@ def make(address, commands, jobs=1, ended=lambda name, started, seconds, how: No
         share = cluster.share(jobs=jobs)
         place = ray.remote(_make).options(num_cpus=share["CPU"], num_gpus=share.get("GPU", 0), max_retries=RESTARTS)
         left = {
-            place.remote(flags, os.getcwd(), str(log.absolute()), share["CPU"], desk): name
+            place.remote(flags, os.getcwd(), extensions.environment(), str(log.absolute()), share["CPU"], desk): name
             for name, (flags, log) in commands.items()
         }
         told = False
@@ -51,7 +51,7 @@ def make(address, commands, jobs=1, ended=lambda name, started, seconds, how: No
                 ray.get(desk.stop.remote())  # runs under way save and end; tasks that are not begun end at once
 
 
-def _make(flags, folder, log, num_cores, desk):
+def _make(flags, folder, environment, log, num_cores, desk):
     """One run, on a node. Returns (when it was started, seconds, Ended); None for a run that was not begun."""
     import ray
 
@@ -65,7 +65,7 @@ def _make(flags, folder, log, num_cores, desk):
         started, start = _now(), time.perf_counter()
         if should_stop():
             return started, 0.0, None
-        how = processes.train(flags, folder, {}, Path(log), num_cores, should_stop)
+        how = processes.train(flags, folder, environment, Path(log), num_cores, should_stop)
     return started, time.perf_counter() - start, how
 
 

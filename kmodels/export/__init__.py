@@ -21,7 +21,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from kmodels import backend, inference, records
+from kmodels import backend, extensions, inference, records
 from kmodels.config import RunConfig
 from kmodels.data.tokenizers import Tokenizer
 from kmodels.errors import InputError, RunError
@@ -78,6 +78,7 @@ def export(run, format, output, overwrite=False):
     writer = module(format)
     output, run = Path(output), Path(run)
     config, label_names = inference.settings_of(run)
+    extensions.check_handed_on(config.model, config.dataset)
     names = [output.name + ".md", records.TOKENIZER, output.name]
     _check_place(output, writer.SUFFIX, run / records.TOKENIZER, overwrite)
     with _folder_beside(output) as name:
