@@ -130,13 +130,26 @@ def _check_place(output, suffix, tokenizer, overwrite):
         raise InputError(f"output must be {what} for this format; got {output.name!r}")
     if output.exists() and not (output.is_file() if suffix else (output / "saved_model.pb").is_file()):
         raise InputError(f"output must not be something else than an exported model; {output} is")
-    if not overwrite:
-        for path in (output, output.with_name(output.name + ".md"), output.with_suffix(".bin")):
-            if path.exists() and (path.suffix != ".bin" or suffix == ".xml"):
-                raise InputError(f"{path} exists; give another --output, or --overwrite to replace it")
-        there = output.with_name(records.TOKENIZER)
-        if there.exists() and there.read_bytes() != tokenizer.read_bytes():
-            raise InputError(f"{there} belongs to another model; give another folder, or --overwrite to replace it")
+    own_page, weights = output.with_name(output.name + ".md"), output.with_suffix(".bin")
+    parts = [output, own_page] + ([weights] if suffix == ".xml" else [])
+    there = next((path for path in parts if path.exists()), None)
+    if there and not overwrite:
+        raise InputError(f"{there} exists; give another --output, or --overwrite to replace it")
+    if own_page.exists() and not page.is_one(own_page):
+        raise InputError(f"{own_page} is no page of an exported model; give another --output")
+    if there == weights:  # alone
+        raise InputError(f"{weights} is of no exported model; give another --output")
+    beside = output.with_name(records.TOKENIZER)
+    if beside.exists() and beside.read_bytes() != tokenizer.read_bytes() and _has_others(own_page):
+        raise InputError(f"{beside} belongs to another model; give another folder")
+
+
+def _has_others(own_page):
+    """True if a tokenizer.json beside a page is, or may be, of something else than the model of this page."""
+    folder = own_page.parent
+    is_a_runs = (folder / records.CONFIG).exists()  # or that of a Hugging Face folder
+    others = (path for path in folder.glob("*.md") if path != own_page and page.is_one(path))
+    return is_a_runs or not own_page.exists() or any(others)
 
 
 def _folder_beside(output):
