@@ -36,7 +36,7 @@ def probabilities_of(reader, classifier, pace=None):
     def tokenize(give):
         for rows in windows(reader, pace):
             texts = [row.text for row in rows if row.text is not None]
-            give((rows, classifier.tokenizer.encode(texts, classifier.config.max_length)))
+            give((rows, classifier.encode(texts)))
 
     with contextlib.closing(Background(tokenize, most_waiting=1)) as tokenized_windows:
         for rows, tokenized in tokenized_windows:
