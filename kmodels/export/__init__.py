@@ -56,7 +56,9 @@ class Exported:
     batch: int | None
 
 
-def export(run, format, output, overwrite=False):
+def export(
+    run: str | os.PathLike[str], format: str, output: str | os.PathLike[str], overwrite: bool = False
+) -> Exported:
     """Writes a run's model in another format, with its tokenizer and a page beside it: all of it, or nothing.
 
     The model is built in a process of its own, and the file is read again by its own runtime in another one. It must
