@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import gc
 import importlib
+import importlib.machinery
 import importlib.util
 import os
 import sys
@@ -24,8 +25,12 @@ def cache_dir():
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kmodels"
 
 
+# What `choose` set KERAS_BACKEND to. Processes that this one starts inherit both, and tell it so from what a user set.
+_CHOSEN = "KMODELS_CHOSEN_BACKEND"
+
+
 def resolve(name=None):
-    """The backend that a run uses: `name`, else KERAS_BACKEND, else the first that is installed.
+    """The backend that a run uses: `name`, else KERAS_BACKEND, else that of this process, else the first installed.
 
     ~/.keras/keras.json is not asked: Keras writes "tensorflow" there when it is first imported, whatever is in use.
 
@@ -33,13 +38,15 @@ def resolve(name=None):
         name: one of BACKENDS, or None.
 
     Raises:
-        InputError: the name is unknown, disagrees with KERAS_BACKEND, or is not installed.
+        InputError: the name is unknown, disagrees with KERAS_BACKEND as the user set it, or is not installed.
     """
     from_environment = os.environ.get("KERAS_BACKEND") or None
-    if name and from_environment and name != from_environment:
+    is_users = from_environment != os.environ.get(_CHOSEN)
+    if name and from_environment and is_users and name != from_environment:
         raise InputError(f"--backend={name} and KERAS_BACKEND={from_environment} disagree; give one of them")
-    wanted = name or from_environment
-    if wanted is None:
+    own = running() if running() in BACKENDS else None  # else `choose` says what is wrong
+    wanted = name or (is_users and from_environment) or own or from_environment
+    if not wanted:
         return _first_installed()
     if wanted not in BACKENDS:
         hint = did_you_mean(wanted, BACKENDS)
@@ -49,9 +56,42 @@ def resolve(name=None):
     return wanted
 
 
+def running():
+    """The backend that Keras runs on in this process; None before Keras is imported."""
+    keras = sys.modules.get("keras")
+    return keras.config.backend() if keras else None
+
+
+@contextlib.contextmanager
+def preferred(name):
+    """A context in which a Keras that is imported by itself comes up on a backend, and not on that of keras.json.
+
+    Args:
+        name: of a backend; where it is none that is installed, what this process inherited, else the first that is
+            installed. What the user set stays.
+    """
+    before = {variable: os.environ.get(variable) for variable in ("KERAS_BACKEND", _CHOSEN)}
+    is_users = before["KERAS_BACKEND"] and before["KERAS_BACKEND"] != before[_CHOSEN]
+    order = name, before["KERAS_BACKEND"], *BACKENDS
+    wanted = next((each for each in order if each in BACKENDS and is_installed(each)), None)
+    if is_users or wanted is None:
+        yield
+        return
+    os.environ["KERAS_BACKEND"] = os.environ[_CHOSEN] = wanted
+    try:
+        yield
+    finally:
+        for variable, value in before.items():
+            os.environ.pop(variable, None)
+            if value is not None:
+                os.environ[variable] = value
+
+
 def is_installed(name):
-    """True if the framework can be imported here. Imports nothing."""
-    return (name in sys.modules and sys.modules[name] is not None) or importlib.util.find_spec(name) is not None
+    """True if the framework can be imported here, or could but for `choose`. Imports nothing."""
+    if name in sys.modules:  # an entry of None, by which an import is refused, says nothing of what is installed
+        return sys.modules[name] is not None or importlib.machinery.PathFinder.find_spec(name) is not None
+    return importlib.util.find_spec(name) is not None
 
 
 # What Keras imports where it is installed: JAX for a callback; pandas and scikit-learn for who gives `fit` frames or
@@ -85,12 +125,12 @@ def choose(name, deterministic=False):
     Raises:
         InputError: Keras runs on another backend in this process already.
     """
-    if "keras" in sys.modules:
-        running = sys.modules["keras"].config.backend()
-        if running != name:
-            raise InputError(f"Keras runs on {running} in this process; start a new process to use {name}")
+    if running() not in (None, name):
+        raise InputError(f"Keras runs on {running()} in this process; start a new process to use {name}")
+    if running():
         return
-    os.environ["KERAS_BACKEND"] = name
+    if os.environ.get("KERAS_BACKEND") != name:
+        os.environ["KERAS_BACKEND"] = os.environ[_CHOSEN] = name
     _keep_freed_memory()
     _set_framework_defaults(name)
     if deterministic:

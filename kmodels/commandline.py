@@ -6,13 +6,12 @@ import errno
 import importlib.metadata
 import os
 import re
-import select
 import sys
 from pathlib import Path
 
 from absl import flags
 
-from kmodels import backend, extensions
+from kmodels import backend, extensions, stdout
 from kmodels.architectures import ARCHITECTURES
 from kmodels.config import RunConfig
 from kmodels.errors import InputError, Interrupted, RunError
@@ -180,11 +179,10 @@ def exit_status(call):
     """Calls a function without arguments, and says in one line what went wrong. Returns the process's exit status."""
     backend.run_as_command()
     try:
-        call()
-        if sys.stdout:
-            sys.stdout.flush()
+        with stdout.watched():
+            call()
     except BrokenPipeError:
-        if not _has_lost_its_reader(sys.stdout):
+        if not stdout.has_lost_its_reader():
             raise
     except InputError as error:
         return _say(error, WRONG_INPUT)
@@ -201,17 +199,6 @@ def exit_status(call):
     except KeyboardInterrupt:
         return _say("interrupted; the best weights so far stay in the run's folder", INTERRUPTED)
     return 0
-
-
-def _has_lost_its_reader(stream):
-    """True if who read this stream has enough; it then leads nowhere, for Python flushes once more at its end."""
-    if hasattr(select, "poll"):
-        states = select.poll()
-        states.register(stream.fileno(), 0)
-        if not any(state & (select.POLLERR | select.POLLHUP) for _, state in states.poll(0)):
-            return False  # some other pipe broke
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    return True
 
 
 def _say(message, status):

@@ -14,7 +14,7 @@ import numpy as np
 from kmodels import backend, backends, evaluation, records
 from kmodels.config import RunConfig
 from kmodels.data import labelled
-from kmodels.data.tokenizers import Tokenizer
+from kmodels.data.tokenizers import TokenizedTexts, Tokenizer
 from kmodels.errors import InputError
 from kmodels.models import encoder_sizes, preset_files, weight_files
 from kmodels.prediction import Predictor
@@ -75,7 +75,11 @@ class Classifier:
         texts = _several(texts)
         if not texts:
             return np.zeros((0, len(self.label_names)), np.float32)
-        return self.predictor.probabilities(self.tokenizer.encode(texts, self.config.max_length))
+        return self.predictor.probabilities(self.encode(texts))
+
+    def encode(self, texts: Iterable[str]) -> TokenizedTexts:
+        """The token ids of texts, read as the run's training read its own. TypeError as of `predict_proba`."""
+        return self.tokenizer.encode(labelled.as_trained(_several(texts), self.config), self.config.max_length)
 
     def predict(self, texts: Iterable[str]) -> list[str]:
         """The name of the likeliest class of each text; texts as for `predict_proba`."""
@@ -117,7 +121,8 @@ def load(output_dir: str | os.PathLike[str], backend_name: str | None = None) ->
 
     Args:
         output_dir: a run's folder, wherever it was moved.
-        backend_name: the backend to run on, any; None for KERAS_BACKEND or the first installed.
+        backend_name: the backend to run on, any; None for KERAS_BACKEND, else Keras's in this process, else the
+            first installed.
 
     Raises:
         InputError: the folder holds no run, or it is damaged.

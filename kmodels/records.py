@@ -4,9 +4,11 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from kmodels.errors import InputError, RunError
 
@@ -28,8 +30,8 @@ MEBIBYTE = 2**20
 
 
 @dataclass(frozen=True)
-class Record:
-    """A finished run.
+class Record(Mapping[str, Any]):
+    """A finished run; as a mapping, its metrics. Two are equal if all of it is. Printed, it is a summary.
 
     Attributes:
         output_dir: its folder.
@@ -40,15 +42,30 @@ class Record:
     """
 
     output_dir: Path
-    config: dict
-    environment: dict
-    history: list
-    metrics: dict
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    history: list[dict[str, Any]]
+    metrics: dict[str, Any]
 
-    def __getitem__(self, name):
+    __hash__ = None  # type: ignore[assignment]  # what it holds can change
+
+    def __getitem__(self, name: str) -> Any:
         return self.metrics[name]
 
-    def __str__(self):
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.metrics)
+
+    def __len__(self) -> int:
+        return len(self.metrics)
+
+    def __bool__(self) -> bool:
+        return True  # a run, whatever was measured: «if record» asks whether there is one
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as a dict that json can write."""
+        return vars(self) | {"output_dir": str(self.output_dir)}
+
+    def __str__(self) -> str:
         return summary(self)
 
 
@@ -195,7 +212,7 @@ def _object(value, where):
     return value
 
 
-def read(output_dir):
+def read(output_dir: str | os.PathLike[str]) -> Record:
     """The Record in a finished run's folder.
 
     Raises:

@@ -38,7 +38,7 @@ LEVELS = [
         "kmodels.peak",
     },
     {"kmodels.export", "kmodels.serving"},
-    {"kmodels.commandline", "kmodels.commands", "kmodels.cli", "kmodels.__main__", "train"},
+    {"kmodels.commandline", "kmodels.stdout", "kmodels.commands", "kmodels.cli", "kmodels.__main__", "train"},
 ]
 # What the lower levels may import from outside, besides the standard library.
 OUTSIDE = [

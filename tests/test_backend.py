@@ -1,5 +1,6 @@
 """Which framework a process loads."""
 
+import json
 import os
 import platform
 import subprocess
@@ -13,30 +14,36 @@ from tests.reviews import write_review_files
 
 
 def python(code, **environment):
-    return subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, check=False
-    )
+    environment = os.environ | {"KMODELS_CHOSEN_BACKEND": ""} | environment  # that of this process is none of its own
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
 
 
-def test_a_flag_and_the_environment_that_disagree_are_refused(monkeypatch):
+@pytest.fixture
+def before_keras(monkeypatch):
+    """As in a process that has not imported Keras, whatever other tests did in this one."""
+    monkeypatch.setattr(backend, "running", lambda: None)
+    monkeypatch.delenv("KMODELS_CHOSEN_BACKEND", raising=False)
+
+
+def test_a_flag_and_the_environment_that_disagree_are_refused(monkeypatch, before_keras):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     with pytest.raises(InputError, match="--backend=jax and KERAS_BACKEND=torch disagree"):
         backend.resolve("jax")
     assert backend.resolve("torch") == "torch"
 
 
-def test_the_environment_decides_where_no_flag_is_given(monkeypatch):
+def test_the_environment_decides_where_no_flag_is_given(monkeypatch, before_keras):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     assert backend.resolve() == "torch"
 
 
-def test_an_unknown_backend_is_refused_with_the_nearest(monkeypatch):
+def test_an_unknown_backend_is_refused_with_the_nearest(monkeypatch, before_keras):
     monkeypatch.setenv("KERAS_BACKEND", "pytorch")
     with pytest.raises(InputError, match=r"got 'pytorch'; did you mean 'torch'\?"):
         backend.resolve()
 
 
-def test_a_backend_that_is_not_installed_names_the_extra(monkeypatch):
+def test_a_backend_that_is_not_installed_names_the_extra(monkeypatch, before_keras):
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.setattr(backend, "is_installed", lambda name: name == "torch")
     with pytest.raises(InputError, match=r"pip install 'kmodels\[jax\]'"):
@@ -44,7 +51,7 @@ def test_a_backend_that_is_not_installed_names_the_extra(monkeypatch):
     assert backend.resolve() == "torch"
 
 
-def test_without_any_backend_the_first_is_suggested(monkeypatch):
+def test_without_any_backend_the_first_is_suggested(monkeypatch, before_keras):
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.setattr(backend, "is_installed", lambda name: False)
     with pytest.raises(InputError, match="no backend is installed"):
@@ -119,6 +126,54 @@ import keras
 backend.choose("jax")
 """
     assert "Keras runs on torch in this process" in python(code, KERAS_BACKEND="torch").stderr
+
+
+@pytest.mark.skipif(not backend.is_installed("jax"), reason="torch would be the first installed")
+def test_where_no_backend_is_named_it_is_the_one_that_keras_runs_on(tmp_path):
+    """Keras came up on what keras.json says, and jax, which kmodels would take by itself, is installed too."""
+    (tmp_path / "keras.json").write_text(json.dumps({"backend": "torch"}))
+    code = """
+import keras
+import kmodels
+from kmodels import prediction
+kmodels.build("textcnn", vocabulary_size=100, embedding_dim=4)
+print(keras.config.backend(), prediction.backend_for(kmodels.RunConfig(model="textcnn")))
+"""
+    result = python(code, KERAS_BACKEND="", KERAS_HOME=str(tmp_path))
+    assert result.stdout == "torch torch\n", result.stderr
+
+
+TWO_BACKENDS = """
+import subprocess, sys
+from kmodels import backend
+backend.choose(backend.resolve({first!r}))
+child = "from kmodels import backend; print(backend.resolve(), backend.resolve('torch'))"
+print(subprocess.run([sys.executable, "-c", child], capture_output=True, text=True).stdout.strip())
+backend.choose(backend.resolve("torch"))
+"""
+
+
+@pytest.mark.skipif(not backend.is_installed("jax"), reason="it takes two backends")
+def test_what_kmodels_set_is_not_taken_for_the_users_own():
+    """Neither in this process nor in those that it starts, which without a name run on the same."""
+    result = python(TWO_BACKENDS.format(first="jax"), KERAS_BACKEND="")
+    assert result.stdout == "jax torch\n"
+    assert result.stderr.endswith("Keras runs on jax in this process; start a new process to use torch\n")
+    result = python(TWO_BACKENDS.format(first=None), KERAS_BACKEND="jax")  # the user's
+    assert result.stdout == "\n"
+    assert result.stderr.endswith("--backend=torch and KERAS_BACKEND=jax disagree; give one of them\n")
+
+
+@pytest.mark.skipif(not backend.is_installed("tensorflow"), reason="it is to be refused")
+def test_a_framework_whose_import_is_refused_counts_as_installed():
+    code = """
+import sys
+from kmodels import backend
+backend.choose("torch")
+assert sys.modules["tensorflow"] is None
+print(backend.is_installed("tensorflow"), backend.is_installed("a_package_that_nobody_has"))
+"""
+    assert python(code, KERAS_BACKEND="").stdout == "True False\n"
 
 
 def test_import_kmodels_loads_no_framework_and_is_quick():

@@ -3,6 +3,7 @@
 import importlib
 import importlib.metadata
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -84,6 +85,31 @@ def test_a_pipe_that_breaks_elsewhere_is_no_quiet_end():
         raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
+        commandline.exit_status(call)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["version"], ["runs", "many", "--json"]])
+def test_a_full_disk_behind_stdout_is_one_line(arguments, unbuffered, tmp_path):
+    """Be it noticed at the end, or, where much is printed or nothing buffered, in the middle."""
+    for number in range(100):
+        (tmp_path / "many" / f"run {number}").mkdir(parents=True)
+        (tmp_path / "many" / f"run {number}" / "config.json").write_text('{"model": "textcnn"}')
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "kmodels", *arguments]
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered}
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment)
+    assert (done.returncode, done.stderr) == (1, "error: stdout can't be written: No space left on device\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_disk_that_is_full_elsewhere_is_not_said_of_stdout():
+    def call():
+        with open("/dev/full", "wb", buffering=0) as file:
+            file.write(b"x")
+
+    with pytest.raises(OSError, match="No space left"):
         commandline.exit_status(call)
 
 

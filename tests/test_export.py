@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import kmodels
-from kmodels import cli, export, records
-from kmodels.config import BACKENDS, RunConfig
+from kmodels import cli, export, extensions, records
+from kmodels.config import BACKENDS, DATASETS, RunConfig
 from kmodels.data import tokenizer_training
 from kmodels.errors import InputError, RunError
 from kmodels.export import probes, processes, steps
@@ -141,6 +141,8 @@ def some_format(monkeypatch):
         (["RUN", "--format=torch", "--output=page.pt2"], "page.pt2.md exists"),
         (["RUN", "--format=torch", "--output=folder.pt2", "--overwrite"], "something else than an exported model"),
         (["RUN", "--format=torch", "--output=other/m.pt2"], "other/tokenizer.json belongs to another model"),
+        (["RUN", "--format=torch", "--output=other/m.pt2", "--overwrite"], "belongs to another model"),
+        (["RUN", "--format=torch", "--output=page.pt2", "--overwrite"], "page.pt2.md is no page of an exported model"),
     ],
 )
 def test_a_wrong_call_changes_nothing(arguments, message, run, some_format, tmp_path, monkeypatch, capsys):
@@ -157,6 +159,15 @@ def test_a_wrong_call_changes_nothing(arguments, message, run, some_format, tmp_
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
+def test_a_run_of_what_other_processes_do_not_know_is_refused_before_one_is_started(run, some_format, monkeypatch):
+    monkeypatch.setattr(processes, "run", lambda *_: pytest.fail("a process was started"))
+    monkeypatch.setitem(DATASETS, "mine", lambda data_dir: None)
+    monkeypatch.setattr(extensions, "_only_here", {"mine"})
+    records.write_json(run / records.CONFIG, records.read_json(run / records.CONFIG) | {"dataset": "mine"})
+    with pytest.raises(InputError, match="'mine' is registered in this process only"):
+        export.export(run, "torch", run.with_name("m.pt2"))
+
+
 def test_a_missing_package_is_named_with_the_extra_that_brings_it(monkeypatch):
     from kmodels.export import litert
 
@@ -165,7 +176,10 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(monkeypatch):
         export.module("litert")
 
 
-def test_only_a_saved_model_is_replaced_and_as_a_whole(run, tmp_path, monkeypatch):
+@pytest.fixture
+def made_up(monkeypatch):
+    """Exports that build no model: SavedModels that hold "new"."""
+
     def steps(job, names, *_):
         target = Path(records.read_json(job)["target"])
         if "write" in names:
@@ -177,6 +191,9 @@ def test_only_a_saved_model_is_replaced_and_as_a_whole(run, tmp_path, monkeypatc
     from kmodels.export import tf_saved_model
 
     monkeypatch.setattr(tf_saved_model, "PACKAGES", ())
+
+
+def test_only_a_saved_model_is_replaced_and_as_a_whole(run, made_up, tmp_path):
     output = tmp_path / "saved"
     output.mkdir()
     (output / "thesis.txt").write_text("mine")
@@ -187,6 +204,45 @@ def test_only_a_saved_model_is_replaced_and_as_a_whole(run, tmp_path, monkeypatc
     assert [path.name for path in output.iterdir()] == ["saved_model.pb"]
     assert (output / "saved_model.pb").read_text() == "new"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "saved", "saved.md", "tokenizer.json"]
+
+
+def test_what_is_beside_is_replaced_only_if_an_export_left_it(run, made_up, tmp_path):
+    """Another run's tokenizer is replaced with the model that it belongs to, and a run's own folder keeps its."""
+    output, tokenizer = tmp_path / "saved", tmp_path / records.TOKENIZER
+    another_model = r"tokenizer\.json belongs to another model; give another folder$"
+    export.export(run, "tf_saved_model", output)
+    first = (run / records.TOKENIZER).read_bytes()
+    tokenizer_training.train_words(["another film"]).save(run / records.TOKENIZER)
+    second = (run / records.TOKENIZER).read_bytes()
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match=another_model):
+            export.export(run, "tf_saved_model", output.with_name("second"), overwrite)
+    export.export(run, "tf_saved_model", output, overwrite=True)
+    assert tokenizer.read_bytes() == second
+    export.export(run, "tf_saved_model", output.with_name("second"))
+    (run / records.TOKENIZER).write_bytes(first)
+    with pytest.raises(InputError, match=another_model):  # of the second one
+        export.export(run, "tf_saved_model", output, overwrite=True)
+    assert tokenizer.read_bytes() == second
+    export.export(run, "tf_saved_model", run / "saved")  # its own folder
+    export.export(run, "tf_saved_model", run / "saved", overwrite=True)
+    other = shutil.copytree(run, tmp_path / "other")
+    tokenizer_training.train_words(["a third film"]).save(run / records.TOKENIZER)
+    before = (other / records.TOKENIZER).read_bytes()
+    with pytest.raises(InputError, match=another_model):
+        export.export(run, "tf_saved_model", other / "saved", overwrite=True)
+    assert (other / records.TOKENIZER).read_bytes() == before
+
+
+def test_the_weights_of_another_openvino_model_are_not_replaced(run, tmp_path, monkeypatch):
+    from kmodels.export import openvino
+
+    monkeypatch.setattr(openvino, "PACKAGES", ())
+    monkeypatch.setattr(processes, "run", lambda *_: pytest.fail("a process was started"))
+    (tmp_path / "model.bin").write_text("mine")
+    for overwrite, message in ((False, r"model\.bin exists"), (True, r"model\.bin is of no exported model")):
+        with pytest.raises(InputError, match=message):
+            export.export(run, "openvino", tmp_path / "model.xml", overwrite)
 
 
 def test_probes_have_sentences_of_every_length_and_batches_of_several_sizes(tmp_path):

@@ -1,18 +1,25 @@
 """Architectures and datasets of the user's own, as docs/extending.md shows them."""
 
+import importlib
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import kmodels
-from kmodels import architectures, cli, commandline, config, extensions
+from kmodels import architectures, backend, cli, commandline, config, extensions
+from kmodels.config import BACKENDS
 from kmodels.errors import InputError
+from kmodels.workers import launch
 
+ROOT = Path(__file__).parent.parent
 EXAMPLES = re.findall(
     r"^`(\w+\.py)`.*?```python\n(.*?)```",
-    (Path(__file__).parent.parent / "docs" / "extending.md").read_text(encoding="utf-8"),
+    (ROOT / "docs" / "extending.md").read_text(encoding="utf-8"),
     flags=re.DOTALL | re.MULTILINE,
 )
 
@@ -24,13 +31,14 @@ def forgotten(monkeypatch):
         for name in list(names):
             monkeypatch.setitem(names, name, names[name])
     monkeypatch.setenv(extensions.VARIABLE, "")
+    monkeypatch.setattr(extensions, "_only_here", set())
     before = {id(names): set(names) for names in (architectures.ARCHITECTURES, config.DATASETS)}
     yield
     for names in (architectures.ARCHITECTURES, config.DATASETS):
         for name in set(names) - before[id(names)]:
             del names[name]
-    extensions.sys.modules.pop("kmodels_extension_average", None)
-    extensions.sys.modules.pop("kmodels_extension_weather", None)
+    for name in ("average", "weather", "kmodels_extension_average", "kmodels_extension_weather"):
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture
@@ -87,6 +95,91 @@ def test_processes_that_are_started_load_the_same_files(files, monkeypatch):
     del extensions.sys.modules["kmodels_extension_average"]
     extensions.load_named([])
     assert "average" in architectures.ARCHITECTURES
+
+
+def test_processes_know_what_python_loaded_or_imported(files, tmp_path, monkeypatch):
+    extensions.load(Path(files["weather"]))
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("average")
+    assert extensions.environment() == {extensions.VARIABLE: f"{files['weather']}:{files['average']}"}
+    flags = ["--model=averag", "--dataset=weather"]
+    done = subprocess.run(launch.command(flags), cwd=ROOT, capture_output=True, text=True)
+    assert "did you mean 'average'?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "expected"),
+    [
+        (["--backend=torch"], {}, "torch"),
+        ([], {}, next(filter(backend.is_installed, BACKENDS))),
+        (["--backend=torch"], {"KERAS_BACKEND": "jax", "KMODELS_CHOSEN_BACKEND": "jax"}, "torch"),
+        ([], {"KERAS_BACKEND": "torch", "KMODELS_CHOSEN_BACKEND": "torch"}, "torch"),
+        (["--backend=torch"], {"KERAS_BACKEND": "jax"}, "jax"),  # the user's own, which is then refused
+    ],
+    ids=str,
+)
+def test_a_file_that_imports_keras_gets_the_commands_backend(flags, environment, expected, tmp_path, monkeypatch):
+    for variable in ("KERAS_BACKEND", "KMODELS_CHOSEN_BACKEND"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    path = tmp_path / "average.py"
+    path.write_text("import os\nfound = os.environ['KERAS_BACKEND']")  # as Keras does when it is imported
+    assert extensions.load_named([f"--extension={path}", *flags]) == flags
+    assert sys.modules["kmodels_extension_average"].found == expected
+    after = {name: os.environ[name] for name in ("KERAS_BACKEND", "KMODELS_CHOSEN_BACKEND") if name in os.environ}
+    assert after == environment
+
+
+def test_a_file_that_is_imported_and_loaded_registers_once(files, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("average")
+    extensions.load_named([f"--extension={files['average']}"])
+    assert extensions.environment() == {extensions.VARIABLE: files["average"]}
+
+
+CELL = """
+from kmodels import extensions
+
+@extensions.dataset("mine")
+def mine(data_dir=None):
+    return number
+"""
+
+
+def test_a_cell_that_is_run_again_replaces_what_it_registered():
+    cell = {"__name__": "__main__"}
+    exec(CELL, cell | {"number": 1})
+    exec(CELL, cell | {"number": 2})
+    assert config.DATASETS["mine"]() == 2
+    with pytest.raises(ValueError, match="the name 'mine' is taken"):
+        exec(CELL.replace("def mine", "def other"), cell)
+
+
+def test_functions_of_one_name_in_two_files_are_two(tmp_path):
+    for name in ("one.py", "two.py"):
+        (tmp_path / name).write_text(CELL)
+    extensions.load(tmp_path / "one.py")
+    with pytest.raises(InputError, match="the name 'mine' is taken"):
+        extensions.load(tmp_path / "two.py")
+    assert extensions.environment() == {extensions.VARIABLE: str(tmp_path / "one.py")}
+
+
+@pytest.mark.parametrize("place", ["a cell", "a program", "a package"])
+def test_what_only_this_process_knows_is_said_before_others_are_started(place, tmp_path, monkeypatch):
+    path = tmp_path / "package" / "mine.py"
+    path.parent.mkdir()
+    path.write_text(CELL)
+    names = {"a cell": ("__main__", ""), "a program": ("__main__", str(path)), "a package": ("package.mine", str(path))}
+    name, file = names[place]
+    exec(CELL, {"__name__": name, "__file__": file, "__package__": name.rpartition(".")[0]})
+    assert extensions.environment() == {}
+    monkeypatch.setattr(launch, "run", lambda *_: pytest.fail("processes were started"))
+    with pytest.raises(InputError, match="'mine' is registered in this process only, and other processes need it"):
+        kmodels.train(model="textcnn", dataset="mine", backend="torch", workers=2, output_dir=str(tmp_path / "run"))
+    exec(compile(CELL, str(path), "exec"), {"__name__": "mine", "__file__": str(path), "__package__": ""})
+    assert extensions.environment() == {extensions.VARIABLE: str(path)}
+    assert "--dataset=mine" in launch.command(["--dataset=mine"])
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import kmodels
 from kmodels import backend, cli, evaluation, inference
 from kmodels.architectures import ARCHITECTURES
 from kmodels.config import BACKENDS
+from kmodels.prediction.answers import WholeFile
 from tests.attacks import write_hugging_face
 
 pytestmark = pytest.mark.backend
@@ -210,11 +211,21 @@ def test_help_is_there(command):
 
 
 @pytest.mark.one_backend
+def test_predictions_go_where_a_link_leads_and_nothing_else_is_left(command, folder_of_wrong_inputs):
+    Path("link.jsonl").symlink_to("folder/saved.jsonl")
+    assert command("run", "--file=good.tsv", "--predictions=link.jsonl")[0] == 0
+    assert Path("link.jsonl").is_symlink()
+    assert [path.name for path in Path("folder").iterdir()] == ["saved.jsonl"]
+    assert json.loads(Path("link.jsonl").read_text())["label"] == "1"
+
+
+@pytest.mark.one_backend
 def test_saved_probabilities_are_the_very_numbers(tmp_path):
     from kmodels.commands.evaluate import write_predictions
 
     probabilities = np.random.default_rng(0).dirichlet([1, 1], 50).astype("float32")
-    write_predictions(tmp_path / "saved.jsonl", probabilities, np.zeros(50, int), ("ä\ud800", "b"))
+    with WholeFile(tmp_path / "saved.jsonl") as file:
+        write_predictions(file, probabilities, np.zeros(50, int), ("ä\ud800", "b"))
     lines = [json.loads(line) for line in (tmp_path / "saved.jsonl").read_text().splitlines()]
     assert lines[0]["label"] == "ä\ud800"
     read = np.array([[*line["probabilities"].values()] for line in lines], np.float32)
@@ -233,6 +244,7 @@ def folder_of_wrong_inputs(record_of, tmp_path, monkeypatch):
     Path("other.tsv").write_text("words\tlabel\nfine\t1\n")
     Path("empty.tsv").write_text("sentence\tlabel\n")
     Path("folder").mkdir()
+    os.mkfifo("pipe")
     return tmp_path
 
 
@@ -258,6 +270,7 @@ def folder_of_wrong_inputs(record_of, tmp_path, monkeypatch):
         (["run", "--file=good.tsv", "--predictions=nowhere/p.jsonl"], "a folder that exists"),
         (["run", "--file=good.tsv", "--predictions=folder"], "a folder that exists"),
         (["run", "--file=good.tsv", "--predictions=./good.tsv"], "another file than the one that is read"),
+        (["run", "--file=good.tsv", "--predictions=pipe"], "pipe can't be written: it is no plain file"),
     ],
 )
 def test_a_wrong_input_gets_one_line_and_leaves_nothing(

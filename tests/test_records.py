@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Hashable, Mapping
 from datetime import timedelta
 
 import pytest
@@ -187,6 +188,33 @@ def test_a_whole_run_is_read_as_it_was_written(folder):
     for name, values in (("config", record.config), ("environment", record.environment), ("metrics", record.metrics)):
         assert values == json.loads(WHOLE[f"{name}.json"])
     assert record.history == [{"epoch": 0, "training_loss": 0.5}, {"epoch": 1, "training_loss": None}]
+
+
+def test_a_record_is_a_mapping_of_its_metrics(folder):
+    record = records.read(write_run(folder / "run"))
+    metrics = {"best_epoch": 0, "training_duration": "0:00:01.500000"}
+    assert isinstance(record, Mapping)
+    assert dict(record) == {**record} == dict(record.items()) == metrics
+    assert (list(record), len(record)) == (list(metrics), 2)
+    assert "best_epoch" in record and "loss" not in record
+    assert (record["best_epoch"], record.get("best_epoch"), record.get("loss")) == (0, 0, None)
+    with pytest.raises(KeyError):
+        record["loss"]
+
+
+def test_a_record_is_equal_to_the_same_run_only_and_is_one_whatever_was_measured(folder):
+    record = records.read(write_run(folder / "run"))
+    assert record == records.read(folder / "run") != records.read(write_run(folder / "other"))
+    assert record != record.metrics
+    assert not isinstance(record, Hashable)
+    assert records.read(write_run(folder / "run", **{records.METRICS: b"{}"}))
+
+
+def test_a_record_goes_into_json_as_a_whole(folder):
+    record = records.read(write_run(folder / "run"))
+    read = json.loads(json.dumps(record.to_json(), allow_nan=False))
+    assert read == {name: getattr(record, name) for name in read} | {"output_dir": str(folder / "run")}
+    assert list(read) == ["output_dir", "config", "environment", "history", "metrics"]
 
 
 @settings(max_examples=500)

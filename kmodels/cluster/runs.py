@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kmodels import cluster
+from kmodels import cluster, extensions
 from kmodels.cluster import notes, processes
 from kmodels.signals import StopRequest
 
@@ -35,7 +35,16 @@ def make(address, commands, jobs=1, ended=lambda name, started, seconds, how: No
         place = ray.remote(_make).options(num_cpus=share["CPU"], num_gpus=share.get("GPU", 0), max_retries=RESTARTS)
         left = {
             place.remote(
-                flags, os.getcwd(), str(log.absolute()), str(run.absolute()), processes.begun(run), share["CPU"], desk
+                {
+                    "flags": flags,
+                    "folder": os.getcwd(),
+                    "environment": extensions.environment(),
+                    "log": str(log.absolute()),
+                    "output_dir": str(run.absolute()),
+                    "before": processes.begun(run),
+                },
+                share["CPU"],
+                desk,
             ): name
             for name, (flags, log, run) in commands.items()
         }
@@ -54,7 +63,7 @@ def make(address, commands, jobs=1, ended=lambda name, started, seconds, how: No
                 ray.get(desk.stop.remote())  # runs under way save and end; tasks that are not begun end at once
 
 
-def _make(flags, folder, log, output_dir, before, num_cores, desk):
+def _make(job, num_cores, desk):
     """One run, on a node. Returns (when it was started, seconds, Ended); None for a run that was not begun."""
     import ray
 
@@ -68,8 +77,9 @@ def _make(flags, folder, log, output_dir, before, num_cores, desk):
         started, start = _now(), time.perf_counter()
         if should_stop():
             return started, 0.0, None
-        flags = processes.once_overwriting(flags, output_dir, before)
-        how = processes.train(flags, folder, {}, Path(log), num_cores, should_stop)
+        flags = processes.once_overwriting(job["flags"], job["output_dir"], job["before"])
+        log = Path(job["log"])
+        how = processes.train(flags, job["folder"], job["environment"], log, num_cores, should_stop)
     return started, time.perf_counter() - start, how
 
 

@@ -5,7 +5,7 @@ import shutil
 import uuid
 from pathlib import Path
 
-from kmodels import cluster, records
+from kmodels import cluster, extensions, records
 from kmodels.cluster import notes, processes
 from kmodels.errors import InputError, Interrupted, RunError
 from kmodels.signals import StopRequest
@@ -27,6 +27,7 @@ def run(config, output_dir):
         RunError: it failed more than RESTARTS times; with the last reason.
         Interrupted: SIGTERM or SIGINT came; the workers saved and ended.
     """
+    extensions.check_handed_on(config.model, config.dataset)
     with cluster.connected(config.cluster), StopRequest() as stop:
         import ray
 
@@ -34,6 +35,7 @@ def run(config, output_dir):
         share = cluster.share(config.workers)
         job = {"flags": config.to_flags(), "folder": os.getcwd(), "output_dir": str(Path(output_dir).absolute())}
         job["before"] = processes.begun(output_dir)
+        job["environment"] = extensions.environment()
         fit = ray.remote(_fit).options(num_cpus=0, max_retries=0, scheduling_strategy=cluster.here())
         task = fit.remote(job, config.workers, share, desk)
         told = False
@@ -82,7 +84,7 @@ def _work(settings):
     ray.get(desk.begin.remote(rank))
     own = ray.util.get_node_ip_address()
     address, port = broadcast_from_rank_zero((own, free_port(own)) if rank == 0 else None)
-    environment = {
+    environment = job["environment"] | {
         "RANK": str(rank),
         "WORLD_SIZE": str(context.get_world_size()),
         "LOCAL_RANK": str(context.get_local_rank()),

@@ -1,12 +1,14 @@
 """kmodels evaluate: how good a trained model is on labelled sentences."""
 
+import contextlib
 import json
 import sys
 from pathlib import Path
 
-from kmodels import commandline, evaluation, inference, prediction, records
+from kmodels import commandline, evaluation, inference, prediction
 from kmodels.data import labelled
 from kmodels.errors import InputError
+from kmodels.prediction.answers import WholeFile
 
 HELP = """\
 Tells how good a trained model is on labelled sentences: as JSON, or on a terminal as a table.
@@ -42,10 +44,11 @@ def run(arguments):
     predictions = Path(own.predictions).expanduser() if own.predictions else None
     if predictions:
         _check_place(predictions, Path(source).expanduser())
-    probabilities = inference.load(folder, backend_name).predict_proba(examples.texts)
-    found = evaluation.evaluate(probabilities, examples.labels, label_names)
-    if predictions:
-        write_predictions(predictions, probabilities, examples.labels, label_names)
+    with WholeFile(predictions) if predictions else contextlib.nullcontext() as file:
+        probabilities = inference.load(folder, backend_name).predict_proba(examples.texts)
+        found = evaluation.evaluate(probabilities, examples.labels, label_names)
+        if file:
+            write_predictions(file, probabilities, examples.labels, label_names)
     about = {"run": str(folder), "model": config.model, "backend": backend_name, "data": source}
     if own.json or not sys.stdout.isatty():
         print(json.dumps(about | {"label_names": list(label_names)} | found.to_json(), indent=2, allow_nan=False))
@@ -53,13 +56,13 @@ def run(arguments):
         print(f"{folder}: {config.model} on {backend_name}; {source}\n\n{found}")
 
 
-def write_predictions(path, probabilities, labels, label_names):
-    """Writes a JSON line for each sentence, all or none.
+def write_predictions(file, probabilities, labels, label_names):
+    """Writes a JSON line for each sentence.
 
     {"number": from 0, "label": its name, "probabilities": {name of a class: float32 in its fewest digits}}
 
     Args:
-        path: the file.
+        file: kmodels.prediction.answers.WholeFile.
         probabilities: float32, (num_sentences, num_classes).
         labels: int, (num_sentences,).
         label_names: the name of each class.
@@ -67,12 +70,10 @@ def write_predictions(path, probabilities, labels, label_names):
     Raises:
         RunError: the file can't be written.
     """
-    lines = []
     for number, (label, row) in enumerate(zip(labels, probabilities)):
         shown = {name: float(str(value)) for name, value in zip(label_names, row)}
         line = {"number": number, "label": label_names[label], "probabilities": shown}
-        lines.append(json.dumps(line) + "\n")
-    records.write_text(path, "".join(lines))
+        file.write(json.dumps(line) + "\n")
 
 
 def _check_place(path, source):

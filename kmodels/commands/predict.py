@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from kmodels import commandline, inference, prediction
+from kmodels import commandline, inference, prediction, stdout
 from kmodels.errors import InputError
 from kmodels.prediction import answers, streaming
 from kmodels.prediction.background import Background
@@ -208,5 +208,6 @@ def _write(lines, file):
     if file:
         file.write(lines)
     else:
-        sys.stdout.buffer.write(lines.encode("utf-8"))
-        sys.stdout.buffer.flush()
+        with stdout.failures_reported():
+            sys.stdout.buffer.write(lines.encode("utf-8"))
+            sys.stdout.buffer.flush()

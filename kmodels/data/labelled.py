@@ -54,10 +54,25 @@ def read(path, config, label_names, text_column=None, label_column=None):
             f"{path}:{unknown[0][0]}: expected only labels that the run knows ({_known(label_names)}), "
             f"got {listed(others)}; correct them, or name the right column with --label_column"
         )
-    # As SST-2 is read for training: its sentences end in a space, which is a token to byte-level BPE.
-    is_sst2 = config.train_file is None and config.dataset == "sst2"
-    kept = [text.rstrip() if is_sst2 else text for text in texts]
-    return Examples(kept, np.array([numbers[label] for label in labels], np.int32))
+    return Examples(as_trained(texts, config), np.array([numbers[label] for label in labels], np.int32))
+
+
+def as_trained(texts, config):
+    """Sentences as a run's training read them, wherever they are from; what is no str stays.
+
+    To byte-level BPE a space at the end is a token. SST-2's sentences are trained on without it (`sst2`), those of
+    other data as they stand in it.
+
+    Args:
+        texts: iterable of str.
+        config: the run's kmodels.config.RunConfig.
+
+    Returns:
+        [str, …].
+    """
+    if config.train_file is not None or config.dataset != "sst2":
+        return list(texts)
+    return [text.rstrip() if isinstance(text, str) else text for text in texts]
 
 
 def validation_of(config, label_names):

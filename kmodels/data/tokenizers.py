@@ -13,7 +13,7 @@ import numpy as np
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
-from kmodels.data import spaced
+from kmodels.data import spaced, tokenizer_json
 from kmodels.data.words import words_pipeline
 from kmodels.errors import InputError
 
@@ -184,7 +184,7 @@ class Tokenizer:
     def load(cls, path):
         """Reads a `tokenizer.json`; InputError if it can't be read, is damaged, or of another kind."""
         try:
-            return cls(tokenizers.Tokenizer.from_buffer(Path(path).read_bytes()))
+            return cls(tokenizers.Tokenizer.from_buffer(tokenizer_json.checked(Path(path).read_bytes())))
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())  # it may quote the file
             raise InputError(

@@ -21,7 +21,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from kmodels import backend, inference, records
+from kmodels import backend, extensions, inference, records
 from kmodels.config import RunConfig
 from kmodels.data.tokenizers import Tokenizer
 from kmodels.errors import InputError, RunError
@@ -56,7 +56,9 @@ class Exported:
     batch: int | None
 
 
-def export(run, format, output, overwrite=False):
+def export(
+    run: str | os.PathLike[str], format: str, output: str | os.PathLike[str], overwrite: bool = False
+) -> Exported:
     """Writes a run's model in another format, with its tokenizer and a page beside it: all of it, or nothing.
 
     The model is built in a process of its own, and the file is read again by its own runtime in another one. It must
@@ -78,6 +80,7 @@ def export(run, format, output, overwrite=False):
     writer = module(format)
     output, run = Path(output), Path(run)
     config, label_names = inference.settings_of(run)
+    extensions.check_handed_on(config.model, config.dataset)
     names = [output.name + ".md", records.TOKENIZER, output.name]
     _check_place(output, writer.SUFFIX, run / records.TOKENIZER, overwrite)
     with _folder_beside(output) as name:
@@ -129,13 +132,26 @@ def _check_place(output, suffix, tokenizer, overwrite):
         raise InputError(f"output must be {what} for this format; got {output.name!r}")
     if output.exists() and not (output.is_file() if suffix else (output / "saved_model.pb").is_file()):
         raise InputError(f"output must not be something else than an exported model; {output} is")
-    if not overwrite:
-        for path in (output, output.with_name(output.name + ".md"), output.with_suffix(".bin")):
-            if path.exists() and (path.suffix != ".bin" or suffix == ".xml"):
-                raise InputError(f"{path} exists; give another --output, or --overwrite to replace it")
-        there = output.with_name(records.TOKENIZER)
-        if there.exists() and there.read_bytes() != tokenizer.read_bytes():
-            raise InputError(f"{there} belongs to another model; give another folder, or --overwrite to replace it")
+    own_page, weights = output.with_name(output.name + ".md"), output.with_suffix(".bin")
+    parts = [output, own_page] + ([weights] if suffix == ".xml" else [])
+    there = next((path for path in parts if path.exists()), None)
+    if there and not overwrite:
+        raise InputError(f"{there} exists; give another --output, or --overwrite to replace it")
+    if own_page.exists() and not page.is_one(own_page):
+        raise InputError(f"{own_page} is no page of an exported model; give another --output")
+    if there == weights:  # alone
+        raise InputError(f"{weights} is of no exported model; give another --output")
+    beside = output.with_name(records.TOKENIZER)
+    if beside.exists() and beside.read_bytes() != tokenizer.read_bytes() and _has_others(own_page):
+        raise InputError(f"{beside} belongs to another model; give another folder")
+
+
+def _has_others(own_page):
+    """True if a tokenizer.json beside a page is, or may be, of something else than the model of this page."""
+    folder = own_page.parent
+    is_a_runs = (folder / records.CONFIG).exists()  # or that of a Hugging Face folder
+    others = (path for path in folder.glob("*.md") if path != own_page and page.is_one(path))
+    return is_a_runs or not own_page.exists() or any(others)
 
 
 def _folder_beside(output):

@@ -1,6 +1,8 @@
 """The page beside an exported model: how to call it."""
 
 import json
+import re
+from pathlib import Path
 
 from kmodels.data.tokenizers import PADDING_TOKENS
 
@@ -36,6 +38,8 @@ print([labels[number] for number in logits.argmax(axis=1)])
 ```
 """
 
+_BEGINNING = re.compile(r"# .+\n\nA classifier of sentences, `.+`, .+, in float32\. kmodels wrote it")
+
 
 def text(name, format, config, label_names, tokenizer, found):
     """The page, Markdown.
@@ -63,3 +67,11 @@ def text(name, format, config, label_names, tokenizer, found):
         call=format.CALL.format(name=name),
         labels=json.dumps(label_names),
     )
+
+
+def is_one(path):
+    """True if a file begins as `text` does."""
+    try:
+        return _BEGINNING.match(Path(path).read_text(encoding="utf-8", errors="replace")) is not None
+    except OSError:  # a folder
+        return False

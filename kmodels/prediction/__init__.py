@@ -27,7 +27,7 @@ GPU_DRIVER = Path("/dev/nvidiactl")
 
 
 def backend_for(config, name=None):
-    """The backend to predict on: `name`, else KERAS_BACKEND, else the fastest that is installed.
+    """The backend to predict on: `name`, else KERAS_BACKEND, else that of this process, else the fastest installed.
 
     Args:
         config: the run's kmodels.config.RunConfig.
@@ -36,7 +36,7 @@ def backend_for(config, name=None):
     Raises:
         InputError: as of kmodels.backend.resolve.
     """
-    if name or os.environ.get("KERAS_BACKEND"):
+    if name or os.environ.get("KERAS_BACKEND") or backend.running():
         return backend.resolve(name)
     if GPU_DRIVER.exists():
         order = FASTEST_ON_GPU

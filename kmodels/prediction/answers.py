@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def probabilities_of(reader, classifier, pace=None):
     def tokenize(give):
         for rows in windows(reader, pace):
             texts = [row.text for row in rows if row.text is not None]
-            give((rows, classifier.tokenizer.encode(texts, classifier.config.max_length)))
+            give((rows, classifier.encode(texts)))
 
     with contextlib.closing(Background(tokenize, most_waiting=1)) as tokenized_windows:
         for rows, tokenized in tokenized_windows:
@@ -98,7 +99,7 @@ class WholeFile:
     """A context: a UTF-8 file to write into, which is there in the end if all went well, and not touched otherwise.
 
     Args:
-        path: the file.
+        path: the file; of a symbolic link, what it leads to is written.
 
     Raises:
         InputError: it can't be begun.
@@ -106,10 +107,12 @@ class WholeFile:
     """
 
     def __init__(self, path):
-        self.path = Path(path)
+        self.path = Path(os.path.realpath(path))  # renaming onto a link would remove it
         self._beside = self.path.with_name(f".{self.path.name}.new")
-        if self.path.exists() and not self.path.is_file():  # renaming onto a device would remove it
+        if os.path.exists(path) and not os.path.isfile(path):  # asked of what was given: a pipe's real name is none
             raise InputError(f"{path} can't be written: it is no plain file")
+        if _is_stdout(path):  # as /dev/stdout is, and what else is printed would go to the file that is renamed away
+            raise InputError(f"{path} can't be written: stdout goes there already")
         try:
             self._file = open(self._beside, "w", encoding="utf-8", newline="\n")  # noqa: SIM115  closed by __exit__
         except OSError as error:
@@ -140,3 +143,9 @@ class WholeFile:
             yield
         except OSError as error:
             raise RunError(f"{self.path} can't be written: {error.strerror}") from error
+
+
+def _is_stdout(path):
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # no such file; no real stdout
+        return os.path.samestat(os.stat(path), os.fstat(sys.stdout.fileno()))
+    return False

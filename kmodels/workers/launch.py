@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from kmodels import cores, records
+from kmodels import cores, extensions, records
 from kmodels.errors import InputError, Interrupted, RunError
 from kmodels.signals import StopRequest
 from kmodels.workers.meeting import free_port
@@ -205,5 +205,7 @@ def say_reason(message):
 
 
 def command(flags):
-    """The command line of a worker: [program, …]."""
+    """The command line of a worker: [program, …]. InputError if it names what is registered in this process only."""
+    values = {name: value for name, _, value in (flag.partition("=") for flag in flags)}
+    extensions.check_handed_on(values.get("--model"), values.get("--dataset"))
     return [sys.executable, "-m", "kmodels", "train", *flags]

@@ -10,10 +10,20 @@ from pathlib import Path
 import pytest
 
 import kmodels
+from kmodels import config, extensions
+from kmodels.cluster import runs
 from kmodels.workers.meeting import free_port
 from tests.cluster.runs import AXES, folders_of_checkpoints, trainers
 
 pytest.importorskip("ray")
+
+WEATHER = """
+from kmodels import extensions
+
+@extensions.dataset("weather")
+def weather(data_dir=None):
+    return ["fine", "grey"] * 20, [1, 0] * 20, ["fine", "grey"], [1, 0], ("bad", "good")
+"""
 
 
 @pytest.fixture
@@ -29,6 +39,25 @@ def test_workers_of_a_run_are_placed_and_give_the_run_of_this_machine(address, s
     assert not trainers(tmp_path / "run") and not list(tmp_path.glob(".ray-*"))
     here = kmodels.train(**settings | {"output_dir": str(tmp_path / "here")}, workers=2)
     assert [line["training_loss"] for line in record.history] == [line["training_loss"] for line in here.history]
+
+
+def test_nodes_load_the_extensions_that_this_process_loaded(address, settings, tmp_path, monkeypatch):
+    """Workers of a run, and runs of a grid; what no file registers is said before anything is placed."""
+    monkeypatch.setenv(extensions.VARIABLE, "")
+    monkeypatch.setitem(config.DATASETS, "weather", None)
+    (tmp_path / "weather.py").write_text(WEATHER)
+    del config.DATASETS["weather"]
+    extensions.load(tmp_path / "weather.py")
+    settings = {name: value for name, value in settings.items() if not name.endswith("_file")} | {"dataset": "weather"}
+    record = kmodels.train(**settings, workers=2, cluster=address)
+    assert record.config["dataset"] == "weather"
+    flags = [f"--{name}={value}" for name, value in (settings | {"output_dir": tmp_path / "grid"}).items()]
+    ended = []
+    runs.make(address, {"one": (flags, tmp_path / "log")}, ended=lambda *each: ended.append(each[-1]))
+    assert [each.reason for each in ended] == [""]
+    monkeypatch.setattr(extensions, "_only_here", {"weather"})
+    with pytest.raises(kmodels.InputError, match="'weather' is registered in this process only"):
+        kmodels.train(**settings | {"output_dir": str(tmp_path / "other")}, workers=2, cluster=address)
 
 
 def test_wrong_input_is_said_once_and_nothing_is_tried_again(address, settings, tmp_path):

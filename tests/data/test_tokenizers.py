@@ -584,13 +584,13 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path):
     "content", [b"", b"\xff\xfe\x00", b"text", b"[]", b"{}", b'{"config": {"vocabulary_size": 3}}']
 )
 def test_a_file_that_is_no_tokenizer_is_refused(tmp_path, content):
-    refused(damaged(tmp_path, content), "Cannot instantiate Tokenizer")
+    refused(damaged(tmp_path, content), "not whole JSON|Cannot instantiate Tokenizer")
 
 
 def test_a_file_cut_short_is_refused(tmp_path):
     content = json.dumps(saved(tmp_path, make("wordpiece"))).encode()
     for length in range(1, len(content), len(content) // 20):
-        refused(damaged(tmp_path, content[:length]), "Cannot instantiate Tokenizer")
+        refused(damaged(tmp_path, content[:length]), "not whole JSON")
 
 
 def test_a_tokenizer_of_another_kind_is_refused(tmp_path):
@@ -617,6 +617,48 @@ def test_a_special_token_outside_the_vocabulary_is_refused(tmp_path):
     content["model"]["vocab"]["other"] = content["model"]["vocab"].pop("[UNK]")  # still among the added tokens
     content["model"]["vocab"].pop("t")
     refused(damaged(tmp_path, content), "special tokens")
+
+
+@pytest.mark.parametrize(
+    ("name", "stage", "reason"),
+    [
+        ("normalizer", {"type": "Precompiled", "precompiled_charsmap": "AAAA"}, "normalizer must be one of"),
+        ("normalizer", {"precompiled_charsmap": "AAAA"}, "normalizer must be one of .* got None"),
+        ("normalizer", {"type": "Prepend", "prepend": ""}, "normalizer must be one of"),
+        ("normalizer", {"type": "Replace", "pattern": {"Regex": "a*"}, "content": "b"}, "must replace a text"),
+        ("normalizer", {"type": "Replace", "pattern": {"String": ""}, "content": "b"}, "must replace a text"),
+        ("normalizer", [{"type": "NFC"}], "normalizer must be one of"),
+        ("pre_tokenizer", {"type": "FixedLength", "length": 0}, "pre_tokenizer must be one of"),
+        (
+            "post_processor",
+            {
+                "type": "TemplateProcessing",
+                "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+                "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+                "special_tokens": {},
+            },
+            "must say which token",
+        ),
+        ("decoder", {"type": "CTC"}, "decoder must be one of"),
+    ],
+)
+def test_a_stage_at_which_the_library_panics_is_refused_wherever_it_stands(name, stage, reason, tmp_path, capfd):
+    members = {"normalizer": "normalizers", "pre_tokenizer": "pretokenizers", "post_processor": "processors"}
+    for kind in ("words", "wordpiece", "byte_level_bpe"):
+        content = saved(tmp_path, make(kind))
+        refused(damaged(tmp_path, content | {name: stage}), reason)
+        if name in members:
+            nested = {"type": "Sequence", members[name]: [{"type": "Sequence", members[name]: [stage]}]}
+            refused(damaged(tmp_path, content | {name: nested}), reason)
+    twice = json.dumps(saved(tmp_path, make("words")))[:-1] + f', "{name}": {json.dumps(stage)}, "{name}": null}}'
+    Tokenizer.load(damaged(tmp_path, twice.encode())).encode(["a film"])  # the library sees the one that was looked at
+    assert capfd.readouterr().err == ""
+
+
+def test_tokens_with_a_prefix_are_no_byte_level_bpe(tmp_path):
+    content = saved(tmp_path, make("byte_level_bpe"))
+    content["model"]["continuing_subword_prefix"] = "##########"
+    refused(damaged(tmp_path, content), "have no prefixes")
 
 
 def test_vocabularies_that_do_not_fit_are_refused():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,29 @@ def test_a_whole_file_is_there_in_the_end_or_not_at_all(tmp_path):
     for place in (tmp_path, tmp_path / "none" / "labels.jsonl", Path(os.devnull)):
         with pytest.raises(InputError, match="can't be written"):
             answers.WholeFile(place)
+
+
+def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path):
+    link, target = tmp_path / "link", tmp_path / "folder" / "labels"
+    target.parent.mkdir()
+    link.symlink_to(target)
+    for text in ("new", "newer"):  # the link leads nowhere at first
+        with answers.WholeFile(link) as file:
+            file.write(text)
+        assert (link.is_symlink(), target.read_text()) == (True, text)
+    assert [len(list(folder.iterdir())) for folder in (tmp_path, target.parent)] == [2, 1]
+
+
+def test_a_pipe_and_the_file_behind_stdout_are_not_replaced(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="it is no plain file"):
+        answers.WholeFile(tmp_path / "pipe")
+    with open(tmp_path / "out", "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        for place in (tmp_path / "out", f"/proc/self/fd/{stdout.fileno()}"):  # the second is what /dev/stdout leads to
+            with pytest.raises(InputError, match="stdout goes there already"):
+                answers.WholeFile(place)
+    assert {path.name for path in tmp_path.iterdir()} == {"pipe", "out"}
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")

@@ -104,6 +104,38 @@ def test_the_file_for_glue(record_of, capfdbinary, tmp_path):
     assert not glue.exists()
 
 
+FORMATS = {
+    "plain.txt": "{0}\n",
+    "rows.tsv": "sentence\tlabel\n{0}\t1\n",
+    "rows.csv": 'sentence,label\n"{0}",1\n',
+    "rows.jsonl": '{{"sentence": "{0}", "label": "1"}}\n',
+}
+
+
+@pytest.mark.one_backend
+@pytest.mark.parametrize("is_sst2", [True, False])
+def test_a_space_at_the_end_is_what_it_was_in_training(is_sst2, record_of, capfdbinary, tmp_path):
+    """Of SST-2 it was taken off; in other data it is a token to byte-level BPE. As lines, in files, to evaluate too."""
+    folder = shutil.copytree(record_of("roberta_pool").output_dir, tmp_path / "run")
+    if is_sst2:
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | {"train_file": None, "validation_file": None}))
+    found: dict = {"the film is great": [], "the film is great ": []}
+    for (name, content), text in itertools.product(FORMATS.items(), found):
+        path, saved = tmp_path / name, tmp_path / "saved.jsonl"
+        path.write_text(content.format(text))
+        status, [line], _ = predicted(capfdbinary, folder, f"--file={path}", "--top_k=2")
+        assert status == 0
+        found[text].append(line["probabilities"]["1"])
+        if name != "plain.txt":
+            assert cli.main(["kmodels", "evaluate", str(folder), f"--file={path}", f"--predictions={saved}"]) == 0
+            found[text].append(json.loads(saved.read_text())["probabilities"]["1"])
+    without, with_space = found.values()
+    np.testing.assert_allclose(without, without[0], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(with_space, with_space[0], rtol=0, atol=1e-6)
+    assert (abs(with_space[0] - without[0]) < 1e-6) == is_sst2
+
+
 @pytest.mark.one_backend
 @pytest.mark.parametrize("file_format", ["text", "csv", "jsonl"])
 def test_empty_input_gives_nothing(record_of, monkeypatch, capfdbinary, file_format):
@@ -178,7 +210,7 @@ def process(*arguments, **streams):
     """A `kmodels predict` with pipes, ended at the end."""
     streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
     command = [sys.executable, "-m", "kmodels", "predict", *map(str, arguments)]
-    started = subprocess.Popen(command, cwd=Path(__file__).parent.parent, **streams)
+    started = subprocess.Popen(command, cwd=Path(__file__).parents[2], **streams)
     try:
         yield started
     finally:
@@ -230,3 +262,11 @@ def test_an_endless_pipe_takes_no_more_memory_than_a_short_one(record_of):
             sizes.append(resident().rss)
         endless.kill()
     assert sizes[2] - sizes[0] < 40 * 2**20
+
+
+@pytest.mark.one_backend
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_behind_stdout_is_one_line(record_of):
+    with open("/dev/full", "w") as full, process(record_of().output_dir, stdout=full) as started:
+        _, said = started.communicate(b"the film is great\n")
+    assert (started.returncode, said) == (1, b"error: stdout can't be written: No space left on device\n")

@@ -12,6 +12,7 @@ from tests.reviews import sentences
 
 def test_the_fastest_installed_backend_is_taken_unless_one_is_named(monkeypatch, tmp_path):
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setattr(backend, "running", lambda: None)
     monkeypatch.setattr(prediction, "GPU_DRIVER", tmp_path / "none")
     words = RunConfig(model="textcnn")
     encoder = RunConfig(model="bert_base_pool", precision="mixed_bfloat16")
