@@ -85,8 +85,7 @@ def export(
     _check_place(output, writer.SUFFIX, run / records.TOKENIZER, overwrite)
     with _folder_beside(output) as name:
         work = Path(name)
-        made = work / "made"
-        made.mkdir()
+        (made := work / "made").mkdir()
         source = _in_float32(run, work / "run") if config.precision != "float32" else run
         job = {"run": str(source), "format": format, "target": str(made / names[-1]), "probes": str(work / "probes")}
         found = _build_and_check(job, work / "job.json", config.backend, writer.BACKEND)
