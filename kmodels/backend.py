@@ -62,6 +62,12 @@ def running():
     return keras.config.backend() if keras else None
 
 
+def check_free(name):
+    """Raises InputError if Keras runs on another backend in this process already."""
+    if running() not in (None, name):
+        raise InputError(f"Keras runs on {running()} in this process; start a new process to use {name}")
+
+
 @contextlib.contextmanager
 def preferred(name):
     """A context in which a Keras that is imported by itself comes up on a backend, and not on that of keras.json.
@@ -125,8 +131,7 @@ def choose(name, deterministic=False):
     Raises:
         InputError: Keras runs on another backend in this process already.
     """
-    if running() not in (None, name):
-        raise InputError(f"Keras runs on {running()} in this process; start a new process to use {name}")
+    check_free(name)
     if running():
         return
     if os.environ.get("KERAS_BACKEND") != name:

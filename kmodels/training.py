@@ -81,6 +81,7 @@ def _train(config, group, callbacks, held):
         callbacks: Keras callbacks.
         held: contextlib.ExitStack that keeps the run's folder this process's own.
     """
+    backend.check_free(config.backend)
     folder = Path(config.output_dir)
     is_own = group.is_first and folder.is_dir()
     if is_own:
