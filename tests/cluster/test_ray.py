@@ -53,7 +53,8 @@ def test_nodes_load_the_extensions_that_this_process_loaded(address, settings, t
     assert record.config["dataset"] == "weather"
     flags = [f"--{name}={value}" for name, value in (settings | {"output_dir": tmp_path / "grid"}).items()]
     ended = []
-    runs.make(address, {"one": (flags, tmp_path / "log")}, ended=lambda *each: ended.append(each[-1]))
+    command = flags, tmp_path / "log", tmp_path / "grid"
+    runs.make(address, {"one": command}, ended=lambda *each: ended.append(each[-1]))
     assert [each.reason for each in ended] == [""]
     monkeypatch.setattr(extensions, "_only_here", {"weather"})
     with pytest.raises(kmodels.InputError, match="'weather' is registered in this process only"):
