@@ -29,7 +29,11 @@ def halved(monkeypatch):
     monkeypatch.setattr(halves, "_halved", [True])
 
 
-@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+# Each half draws what it doesn't show, as it draws what it drops out.
+WITHOUT_DRAWS = {name: settings for name, settings in SETTINGS.items() if "word_dropout" not in settings}
+
+
+@pytest.mark.parametrize("settings", WITHOUT_DRAWS.values(), ids=WITHOUT_DRAWS)
 def test_halves_of_a_batch_give_and_teach_what_the_batch_does(settings, halved):
     expected, got = (outcome(made("float32", settings, prepared, dropout=0.0)) for prepared in (False, True))
     for ours, theirs in zip(got[:2], expected[:2]):
