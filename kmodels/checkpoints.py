@@ -179,13 +179,12 @@ class Writer:
         return self._best_digest[1]
 
 
-def newest(folder, say, remove=True):
+def newest(folder, say=None):
     """The newest whole checkpoint of a run. Damaged ones that are newer are reported and removed.
 
     Args:
         folder: the run's.
-        say: function of a line of text, told of each damaged checkpoint.
-        remove: False in a process that may only look.
+        say: function of a line of text, told of each damaged checkpoint; None in a process that only looks.
 
     Returns:
         A Checkpoint, or None if there is none at all.
@@ -199,11 +198,12 @@ def newest(folder, say, remove=True):
         try:
             found = _read_state(path)
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            say(f"the checkpoint {path} is damaged ({error}); taking the one before")
+            if say:
+                say(f"the checkpoint {path} is damaged ({error}); taking the one before")
             if not isinstance(error, OSError) or isinstance(error, FileNotFoundError):  # else the drive may recover
                 damaged.append(path)
             continue
-        for path in damaged if remove else ():
+        for path in damaged if say else ():
             shutil.rmtree(path, ignore_errors=True)
         return found
     if paths:

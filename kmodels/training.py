@@ -257,7 +257,7 @@ def _after_training(model, config, texts, folder, metrics):
 
 def _last_checkpoint(folder, group):
     """The checkpoint that an unfinished run goes on from; None if it came to none."""
-    checkpoint = checkpoints.newest(folder, _say if group.is_first else _pass, remove=group.is_first)
+    checkpoint = checkpoints.newest(folder, _say if group.is_first else None)
     if not group.is_first:
         pass
     elif checkpoint is None:
@@ -276,10 +276,6 @@ def _check_continuation(folder, checkpoint, facts):
     changed = [f"{name} {before[name]} → {now[name]}" for name in now if name in before and before[name] != now[name]]
     if changed:
         _say(f"not the same bits from here on: {', '.join(changed)}")
-
-
-def _pass(line):
-    """What the first worker says already."""
 
 
 def _say(line):

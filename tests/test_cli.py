@@ -256,8 +256,9 @@ def test_an_interrupt_wins_over_failed_runs(capsys, monkeypatch, tmp_path):
 
     monkeypatch.setattr(runner, "run", interrupted)
     monkeypatch.setattr(report, "write_report", lambda *arguments: None)
-    assert cli.main(["kmodels", "compare", *GRID, f"--output_dir={tmp_path}"]) == 130
-    assert "goes on from 0 of 2 runs finished" in capsys.readouterr().err
+    for flag, command in (("--nooverwrite", "again"), ("--overwrite", "without --overwrite")):
+        assert cli.main(["kmodels", "compare", *GRID, f"--output_dir={tmp_path}", flag]) == 130
+        assert f"the same command {command} goes on from 0 of 2 runs finished" in capsys.readouterr().err
 
 
 def test_the_progress_says_why_a_run_failed_that_had_finished_before(capsys, tmp_path):

@@ -69,7 +69,8 @@ def _check_all_finished(outcomes, cells, logs):
     statuses = [outcome.status for outcome in outcomes]
     if len(outcomes) < len(cells) or runner.UNFINISHED in statuses:
         finished = statuses.count(runner.FINISHED)
-        raise Interrupted(signal.SIGINT, f"{finished} of {len(cells)} runs finished")
+        stop = Interrupted(signal.SIGINT, f"{finished} of {len(cells)} runs finished")
+        raise stop.without_overwrite() if cells[0].config.overwrite else stop
     if runner.FAILED in statuses:
         raise RunError(f"{statuses.count(runner.FAILED)} of {len(cells)} runs failed; see {logs}")
 

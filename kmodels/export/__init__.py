@@ -85,14 +85,14 @@ def export(
     _check_place(output, writer.SUFFIX, run / records.TOKENIZER, overwrite)
     with _folder_beside(output) as name:
         work = Path(name)
-        (made := work / "made").mkdir()
+        made = work / "made"
+        made.mkdir()
         source = _in_float32(run, work / "run") if config.precision != "float32" else run
         job = {"run": str(source), "format": format, "target": str(made / names[-1]), "probes": str(work / "probes")}
         found = _build_and_check(job, work / "job.json", config.backend, writer.BACKEND)
         shutil.copyfile(run / records.TOKENIZER, made / records.TOKENIZER)
         tokenizer = Tokenizer.load(run / records.TOKENIZER)
-        text = page.text(names[-1], writer, config, label_names, tokenizer, found)
-        records.write_text(made / names[0], text)
+        records.write_text(made / names[0], page.text(names[-1], writer, config, label_names, tokenizer, found))
         _put(made, output.parent, work / "before", last=output.name)
     paths = [output.with_name(name) for name in names]
     return Exported(paths[2], paths[0], paths[1], format, writer.BACKEND, config, found["difference"], found["batch"])
