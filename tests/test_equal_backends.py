@@ -8,9 +8,12 @@ import sys
 import numpy as np
 
 from kmodels.config import BACKENDS
+from tests.reviews import tiny_settings, write_review_files
 
 RUN = """
 import json, sys
+from kmodels import backend
+backend.choose(backend.resolve())
 import keras
 import numpy as np
 import kmodels
@@ -40,43 +43,25 @@ for settings in json.loads(sys.argv[1]):
     found[settings["model"]] = {"losses": watch.losses, "weights": watch.weights}
 json.dump(found, sys.stdout)
 """
-SIZES = {
-    "textcnn": {"num_filters": 16},
-    "bilstm": {"lstm_units": 16, "word_dropout": 0},
-    "bert_base_pool": {"preset": "scratch:tiny"},
-    "bert_base_lstm": {"preset": "scratch:tiny", "lstm_units": 16},
-    "roberta_pool": {"preset": "scratch:tiny"},
-}
+MODELS = ("textcnn", "bilstm", "bert_base_pool", "bert_base_lstm", "roberta_pool")
+STEPS = 5 * 12  # epochs and batches
 
 
 def test_weights_and_loss_curve_are_equal_on_three_backends(tmp_path):
     """One process a backend: starting it and its framework takes longer than these runs."""
-    settings = {
-        "dataset": "sample",
-        "max_train_examples": 51 * 8,
-        "batch_size": 8,
-        "num_buckets": 1,
-        "epochs": 1,
-        "dropout": 0,
-        "vocabulary_size": 400,
-        "learning_rate": 1e-4,
-        "precision": "float32",
-        "seed": 3,
-    }
+    files = write_review_files(tmp_path)
+    settings = {"epochs": 5, "batch_size": 8, "dropout": 0, "word_dropout": 0, "learning_rate": 1e-4, "seed": 3}
     runs = {}
     for backend in BACKENDS:
-        jobs = [
-            settings | sizes | {"model": model, "output_dir": str(tmp_path / f"{model}-{backend}")}
-            for model, sizes in SIZES.items()
-        ]
+        jobs = [tiny_settings(model, files, tmp_path / f"{model}-{backend}", **settings) for model in MODELS]
         environment = os.environ | {"KERAS_BACKEND": backend}
         command = [sys.executable, "-c", RUN, json.dumps(jobs)]
         result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr
         runs[backend] = json.loads(result.stdout.splitlines()[-1])
-    for model in SIZES:
+    for model in MODELS:
         reference = runs["jax"][model]
-        assert len(reference["losses"]) == 51
+        assert len(reference["losses"]) == STEPS
         for backend, found in runs.items():
             run, where = found[model], f"{model} on {backend}"
             np.testing.assert_allclose(run["weights"], reference["weights"], rtol=1e-5, atol=1e-4, err_msg=where)
