@@ -17,7 +17,7 @@ from kmodels import backend, cli, evaluation, inference
 from kmodels.architectures import ARCHITECTURES
 from kmodels.config import BACKENDS
 from kmodels.prediction.answers import WholeFile
-from tests.attacks import write_hugging_face
+from tests.hostile.attacks import write_hugging_face
 
 pytestmark = pytest.mark.backend
 
