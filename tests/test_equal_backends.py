@@ -13,6 +13,7 @@ from tests.reviews import tiny_settings, write_review_files
 RUN = """
 import json, sys
 from kmodels import backend
+backend.run_as_command()
 backend.choose(backend.resolve())
 import keras
 import numpy as np

@@ -144,6 +144,7 @@ PART = """
 import json, sys
 from kmodels import backend
 settings = json.loads(sys.argv[1])
+backend.run_as_command()
 backend.choose(settings["backend"])
 import keras, kmodels
 

@@ -25,6 +25,7 @@ def main():
     parser.add_argument("--settings", type=json.loads, required=True, help="of kmodels.train, as JSON")
     arguments = parser.parse_args()
     settings = arguments.settings
+    backend.run_as_command()  # as train.py
     backend.choose(backend.resolve(settings["backend"]))
     import keras  # noqa: F401  imports are not timed
 
