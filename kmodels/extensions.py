@@ -127,6 +127,13 @@ def environment():
     return {VARIABLE: os.pathsep.join(_handed_on())} if _handed_on() else {}
 
 
+def flags():
+    """The flags by which a command in this folder loads the same files: ["--extension=FILE", …]."""
+    paths = map(Path, _handed_on())
+    here = Path.cwd()
+    return [f"{_FLAG}={path.relative_to(here) if path.is_relative_to(here) else path}" for path in paths]
+
+
 def check_handed_on(*names):
     """Sees that processes which this one starts know an architecture or a dataset as well.
 

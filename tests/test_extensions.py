@@ -12,6 +12,7 @@ import pytest
 
 import kmodels
 from kmodels import architectures, backend, cli, commandline, config, extensions
+from kmodels.comparison import runner
 from kmodels.config import BACKENDS
 from kmodels.errors import InputError
 from kmodels.workers import launch
@@ -37,7 +38,13 @@ def forgotten(monkeypatch):
     for names in (architectures.ARCHITECTURES, config.DATASETS):
         for name in set(names) - before[id(names)]:
             del names[name]
-    for name in ("average", "weather", "kmodels_extension_average", "kmodels_extension_weather"):
+    for name in (
+        "average",
+        "weather",
+        "kmodels_extension_average",
+        "kmodels_extension_weather",
+        "kmodels_extension_near",
+    ):
         sys.modules.pop(name, None)
 
 
@@ -95,6 +102,18 @@ def test_processes_that_are_started_load_the_same_files(files, monkeypatch):
     del extensions.sys.modules["kmodels_extension_average"]
     extensions.load_named([])
     assert "average" in architectures.ARCHITECTURES
+
+
+def test_the_command_that_a_report_names_loads_them_too(files, tmp_path, monkeypatch, capsys):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    Path("weather.py").write_text("")
+    monkeypatch.setattr(runner, "command", lambda config: [sys.executable, "-c", "1 / 0"])
+    grid = ["--models=average", "--backends=jax", "--seeds=1", "--dataset=sample", "--output_dir=grid"]
+    assert cli.main(["kmodels", "compare", f"--extension={files['average']}", "--extension", "weather.py", *grid]) == 1
+    said = Path("grid/RESULTS.md").read_text(encoding="utf-8")
+    assert f"kmodels compare --extension={files['average']} --extension=weather.py --models=average " in said
+    capsys.readouterr()
 
 
 def test_processes_know_what_python_loaded_or_imported(files, tmp_path, monkeypatch):

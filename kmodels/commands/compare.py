@@ -6,7 +6,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from kmodels import backend, commandline, records, run_folder
+from kmodels import backend, commandline, extensions, records, run_folder
 from kmodels.commands import report
 from kmodels.comparison import grid, runner
 from kmodels.config import BACKENDS
@@ -52,7 +52,8 @@ def run(arguments):
         run_folder.look_into(cell.config.resolved(cell.config.backend))
     texts = report.sentences(cells[0].config) if own.texts else None
     outcomes = runner.run(cells, folder, own.jobs, _Progress(cells, own.jobs).tell, cluster)
-    command = shlex.join(["kmodels", "compare", *(" ".join(argument.splitlines()) for argument in arguments)])
+    said = [*extensions.flags(), *arguments]
+    command = shlex.join(["kmodels", "compare", *(" ".join(flag.splitlines()) for flag in said)])
     report.write_report(folder, own.title or None, command, texts)
     _check_all_finished(outcomes, cells, Path(folder) / runner.LOGS)
 
