@@ -5,7 +5,7 @@ import os
 import select
 import sys
 
-from kmodels.errors import RunError
+from kmodels.errors import InputError, RunError
 
 
 @contextlib.contextmanager
@@ -20,6 +20,12 @@ def watched():
     with contextlib.redirect_stdout(_Watched(sys.stdout)):
         yield
         sys.stdout.flush()
+
+
+def check_open():
+    """Raises InputError where stdout is closed, for a command that would work for nobody."""
+    if sys.stdout is None:  # Python's way to say so, in which `print` prints nothing
+        raise InputError("stdout is closed, so there is nowhere to write to")
 
 
 @contextlib.contextmanager

@@ -103,6 +103,14 @@ def test_a_full_disk_behind_stdout_is_one_line(arguments, unbuffered, tmp_path):
     assert (done.returncode, done.stderr) == (1, "error: stdout can't be written: No space left on device\n")
 
 
+@pytest.mark.parametrize("command", ["predict", "evaluate", "runs"])
+def test_an_answer_to_a_stdout_that_is_closed_is_one_line(command, capsys, monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", None)  # as of a process that was started without one
+        assert cli.main(["kmodels", command, str(tmp_path)]) == 2
+    assert capsys.readouterr().err == "error: stdout is closed, so there is nowhere to write to\n"
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_disk_that_is_full_elsewhere_is_not_said_of_stdout():
     def call():

@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from kmodels import commandline, evaluation, inference, prediction
+from kmodels import commandline, evaluation, inference, prediction, stdout
 from kmodels.data import labelled
 from kmodels.errors import InputError
 from kmodels.prediction.answers import WholeFile
@@ -36,6 +36,7 @@ def run(arguments):
     if own.help:
         print(HELP, end="")
         return
+    stdout.check_open()
     folder = commandline.one_folder(rest, FLAGS, USAGE)
     config, label_names = inference.settings_of(folder)
     backend_name = prediction.backend_for(config, own.backend or None)

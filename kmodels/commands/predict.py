@@ -108,6 +108,8 @@ def _request(own, rest):
     paths = [path.resolve() for path in (file, output, glue_file) if path]
     if len(set(paths)) < len(paths):
         raise InputError("file, output and glue_file must be different files; two are the same")
+    if not output and not glue_file:
+        stdout.check_open()
     return _Request(
         folder=folder,
         file=file,

@@ -2,7 +2,7 @@
 
 import json
 
-from kmodels import commandline
+from kmodels import commandline, stdout
 from kmodels.comparison import table
 
 HELP = f"""\
@@ -25,5 +25,6 @@ def run(arguments):
     if own.help:
         print(HELP, end="")
         return
+    stdout.check_open()
     rows = table.rows(commandline.one_folder(rest or ["results/runs"], FLAGS, USAGE), own.sort)
     print(json.dumps(rows, indent=2) if own.json else table.text(rows))
