@@ -1,7 +1,12 @@
 """A Ray cluster on this machine, and the settings of a run on it."""
 
+import os
+import socket
+import time
+
 import pytest
 
+from kmodels.workers.meeting import free_port
 from tests.reviews import tiny_settings, write_review_files
 
 
@@ -10,10 +15,33 @@ def cluster():
     """Of two nodes, with a core each, on this machine."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    # A process for each run, which asks whether a provider of machines will take one back; here nobody does.
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+    head = {"num_cpus": 1, "include_dashboard": False, "ray_client_server_port": free_port("127.0.0.1")}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     cluster.add_node(num_cpus=1)
     yield cluster
     cluster.shutdown()
+
+
+@pytest.fixture
+def address(cluster):
+    return cluster.address
+
+
+@pytest.fixture
+def address_from_outside(cluster):
+    """Ray's client server's, once that listens."""
+    port = cluster.head_node._ray_params.ray_client_server_port
+    end = time.monotonic() + 60
+    while not listens(port) and time.monotonic() < end:
+        time.sleep(0.1)
+    return f"ray://127.0.0.1:{port}"
+
+
+def listens(port):
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture

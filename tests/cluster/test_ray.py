@@ -1,7 +1,6 @@
 """A Ray cluster of two local nodes: it places a run's workers and a grid's runs."""
 
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,7 +11,6 @@ import pytest
 import kmodels
 from kmodels import config, extensions
 from kmodels.cluster import runs
-from kmodels.workers.meeting import free_port
 from tests.cluster.runs import AXES, folders_of_checkpoints, trainers
 
 pytest.importorskip("ray")
@@ -27,38 +25,39 @@ def weather(data_dir=None):
 
 
 @pytest.fixture
-def address(cluster):
-    return cluster.address
-
-
-def test_workers_of_a_run_are_placed_and_give_the_run_of_this_machine(address, settings, tmp_path):
-    record = kmodels.train(**settings, workers=2, cluster=address)
-    assert record.config["workers"] == 2 and "peak_worker_1_memory_MB" in record.metrics
-    assert {path.name for path in (tmp_path / "run").glob("*.log")} == {"worker_0.log", "worker_1.log"}
-    assert "epoch 2" in (tmp_path / "run" / "worker_0.log").read_text()
-    assert not trainers(tmp_path / "run") and not list(tmp_path.glob(".ray-*"))
-    here = kmodels.train(**settings | {"output_dir": str(tmp_path / "here")}, workers=2)
-    assert [line["training_loss"] for line in record.history] == [line["training_loss"] for line in here.history]
-
-
-def test_nodes_load_the_extensions_that_this_process_loaded(address, settings, tmp_path, monkeypatch):
-    """Workers of a run, and runs of a grid; what no file registers is said before anything is placed."""
+def weather(settings, tmp_path, monkeypatch):
+    """Settings of a run on a dataset that is an extension, loaded here."""
     monkeypatch.setenv(extensions.VARIABLE, "")
     monkeypatch.setitem(config.DATASETS, "weather", None)
     (tmp_path / "weather.py").write_text(WEATHER)
     del config.DATASETS["weather"]
     extensions.load(tmp_path / "weather.py")
-    settings = {name: value for name, value in settings.items() if not name.endswith("_file")} | {"dataset": "weather"}
-    record = kmodels.train(**settings, workers=2, cluster=address)
-    assert record.config["dataset"] == "weather"
-    flags = [f"--{name}={value}" for name, value in (settings | {"output_dir": tmp_path / "grid"}).items()]
+    return {name: value for name, value in settings.items() if not name.endswith("_file")} | {"dataset": "weather"}
+
+
+def test_workers_of_a_run_are_placed_load_its_extensions_and_give_the_run_of_this_machine(address, weather, tmp_path):
+    record = kmodels.train(**weather, workers=2, cluster=address)
+    assert record.config["workers"] == 2 and "peak_worker_1_memory_MB" in record.metrics
+    assert {path.name for path in (tmp_path / "run").glob("*.log")} == {"worker_0.log", "worker_1.log"}
+    assert "epoch 2" in (tmp_path / "run" / "worker_0.log").read_text()
+    assert not trainers(tmp_path / "run") and not list(tmp_path.glob(".ray-*"))
+    here = kmodels.train(**weather | {"output_dir": str(tmp_path / "here")}, workers=2)
+    assert [line["training_loss"] for line in record.history] == [line["training_loss"] for line in here.history]
+
+
+def test_runs_of_a_grid_load_its_extensions(address, weather, tmp_path):
+    flags = [f"--{name}={value}" for name, value in (weather | {"output_dir": tmp_path / "grid"}).items()]
     ended = []
     command = flags, tmp_path / "log", tmp_path / "grid"
     runs.make(address, {"one": command}, ended=lambda *each: ended.append(each[-1]))
     assert [each.reason for each in ended] == [""]
+
+
+def test_an_extension_that_no_file_registers_is_said_before_anything_is_placed(address, weather, tmp_path, monkeypatch):
     monkeypatch.setattr(extensions, "_only_here", {"weather"})
     with pytest.raises(kmodels.InputError, match="'weather' is registered in this process only"):
-        kmodels.train(**settings | {"output_dir": str(tmp_path / "other")}, workers=2, cluster=address)
+        kmodels.train(**weather, workers=2, cluster=address)
+    assert not (tmp_path / "run").exists()
 
 
 def test_wrong_input_is_said_once_and_nothing_is_tried_again(address, settings, tmp_path):
@@ -108,25 +107,9 @@ def test_an_interrupt_saves_and_ends_a_grid(address, settings, tmp_path):
     assert (tmp_path / "grid" / "report.html").is_file()
 
 
-def test_a_cluster_is_reached_from_outside(settings):
-    from ray.cluster_utils import Cluster
-
-    port = free_port("127.0.0.1")
-    head = {"num_cpus": 2, "include_dashboard": False, "ray_client_server_port": port}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    try:
-        end = time.monotonic() + 60
-        while not listens(port) and time.monotonic() < end:
-            time.sleep(0.1)
-        record = kmodels.train(**settings, workers=2, cluster=f"ray://127.0.0.1:{port}")
-    finally:
-        cluster.shutdown()
+def test_a_cluster_is_reached_from_outside(address_from_outside, settings):
+    record = kmodels.train(**settings, workers=2, cluster=address_from_outside)
     assert "peak_worker_1_memory_MB" in record.metrics
-
-
-def listens(port):
-    with socket.socket() as one:
-        return one.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_where_no_cluster_answers_it_is_said(settings):
