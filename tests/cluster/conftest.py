@@ -1,6 +1,5 @@
 """A Ray cluster on this machine, and the settings of a run on it."""
 
-import os
 import socket
 import time
 
@@ -11,17 +10,24 @@ from tests.reviews import tiny_settings, write_review_files
 
 
 @pytest.fixture(scope="module")
-def cluster():
+def client_port():
+    """Where Ray's client server listens for who is outside the cluster."""
+    return free_port("127.0.0.1")
+
+
+@pytest.fixture(scope="module")
+def cluster(client_port):
     """Of two nodes, with a core each, on this machine."""
     from ray.cluster_utils import Cluster
 
-    # A process for each run, which asks whether a provider of machines will take one back; here nobody does.
-    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
-    head = {"num_cpus": 1, "include_dashboard": False, "ray_client_server_port": free_port("127.0.0.1")}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    cluster.add_node(num_cpus=1)
-    yield cluster
-    cluster.shutdown()
+    head = {"num_cpus": 1, "include_dashboard": False, "ray_client_server_port": client_port}
+    with pytest.MonkeyPatch.context() as patch:
+        # A process for each run, which asks whether a provider of machines will take one back; here nobody does.
+        patch.setenv("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        cluster.add_node(num_cpus=1)
+        yield cluster
+        cluster.shutdown()
 
 
 @pytest.fixture
@@ -30,13 +36,11 @@ def address(cluster):
 
 
 @pytest.fixture
-def address_from_outside(cluster):
-    """Ray's client server's, once that listens."""
-    port = cluster.head_node._ray_params.ray_client_server_port
+def address_from_outside(cluster, client_port):
     end = time.monotonic() + 60
-    while not listens(port) and time.monotonic() < end:
+    while not listens(client_port) and time.monotonic() < end:
         time.sleep(0.1)
-    return f"ray://127.0.0.1:{port}"
+    return f"ray://127.0.0.1:{client_port}"
 
 
 def listens(port):
