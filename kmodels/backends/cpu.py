@@ -7,15 +7,16 @@ from pathlib import Path
 
 def multiplies_bfloat16():
     """True if the processor multiplies bfloat16 matrices in hardware (AVX-512 BF16, AMX, Arm BF16)."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if not cpuinfo.is_file():
-        return False
-    flags = set()
-    for line in cpuinfo.read_text().splitlines():
-        if line.startswith(("flags", "Features")):
-            flags = set(line.partition(":")[2].split())
-            break
-    return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
+    return bool(_flags() & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def is_amd_with_avx512():
+    """True if the processor is AMD's and has vectors of 512 bits."""
+    return _said("vendor_id") == "AuthenticAMD" and "avx512f" in _flags()
+
+
+def _flags():
+    return set(_said("flags", "Features").split())
 
 
 def cores():
@@ -25,9 +26,11 @@ def cores():
 
 def name():
     """The processor's name as the system gives it."""
+    return _said("model name") or platform.processor() or platform.machine()
+
+
+def _said(*names):
+    """What Linux says first under one of these names; "" if it says nothing."""
     cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(names)), "")

@@ -76,6 +76,7 @@ def test_so_it_is_of_sentences_of_one_word():
 
 
 WORDS = {0, 2, 3, 4, 5, 7, 9}
+NUM_ROWS = 16  # with those for what is hidden
 
 
 def trained_once(model):
@@ -98,8 +99,7 @@ def test_a_word_is_multiplied_once_and_padding_stays_zero():
     convolutions.products = noted
     trained_once(model)
     (rows,) = multiplied
-    assert len(rows) == len(WORDS) + 1
-    assert not rows[-1].any()
+    assert rows.any(dim=1).tolist() == [True] * len(WORDS) + [False] * (NUM_ROWS - len(WORDS))
 
 
 def test_so_it_is_in_both_directions_of_an_lstm_with_dropout_on_the_words(monkeypatch):
@@ -108,15 +108,25 @@ def test_so_it_is_in_both_directions_of_an_lstm_with_dropout_on_the_words(monkey
     model, multiplied = made(prepared=True, name="bilstm", dropout=0.5), []
     states = bidirectional._States.apply
 
-    def noted(products, *more):
-        multiplied.append(products)
-        return states(products, *more)
+    def noted(of_rows, *more):
+        multiplied.append(of_rows)
+        return states(of_rows, *more)
 
     monkeypatch.setattr(bidirectional._States, "apply", noted)
     trained_once(model)
-    (products,) = multiplied
-    assert len(products) == 2 * (len(WORDS) + 1)
-    assert not products[-2:, : model.get_layer("lstm").units].any()  # without bias, before anything is learned
+    (of_rows,) = multiplied
+    units = model.get_layer("lstm").units
+    without_bias = of_rows[:, :units].any(dim=1).tolist()  # before anything is learned
+    assert without_bias == [True] * 2 * len(WORDS) + [False] * 2 * (NUM_ROWS - len(WORDS))
+
+
+@pytest.mark.parametrize("num_words", [14, 15, 16, 17])
+def test_batches_have_few_numbers_of_rows_and_always_one_for_hidden_words(num_words):
+    layer = made(prepared=True).get_layer("embedding")
+    ids = _tensor(np.arange(1, num_words + 1, dtype="int32")[None])
+    rows, places = layer.call(ids, ids > 5).kmodels_rows_at
+    assert len(rows) == (16 if num_words < 16 else 32)
+    assert not rows[places[0, :5]].any() and (places[0, :5] == num_words).all()
 
 
 def test_a_word_is_dropped_in_part_everywhere_alike():

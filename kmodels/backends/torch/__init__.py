@@ -13,7 +13,7 @@ from keras.src.backend.torch import random as keras_random
 from torch import distributed
 
 from kmodels.backends import DeviceMemory, cpu, encoder
-from kmodels.backends.torch import graph, kernels, steps, tables, words
+from kmodels.backends.torch import graph, kernels, products, steps, tables, words
 from kmodels.backends.torch.dropout import dropout
 from kmodels.backends.torch.optimizer import optimizer_class as optimizer_class
 from kmodels.backends.torch.recurrent import lstm
@@ -32,6 +32,7 @@ def configure(deterministic=False, trains_encoder=False):
     keras_random.dropout = dropout
     keras_backend.lstm = lstm
     keras_backend.numpy.take = tables.take
+    keras_backend.numpy.matmul = products.matmul
 
 
 # Each worker computes its own part of a batch; gradients are averaged (`optimizer_class`).

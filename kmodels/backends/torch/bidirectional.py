@@ -9,6 +9,7 @@ import functools
 import torch
 from keras import ops
 
+from kmodels.backends.torch import products
 from kmodels.layers.bidirectional_lstm import places_reversed
 
 _aten = torch.ops.aten
@@ -32,8 +33,8 @@ def call(layer, keras_call, x, padding_mask):
         for name in ("kernel", "recurrent_kernel", "bias")
     )
     both = torch.stack([places, places.gather(1, places_reversed(padding_mask).long())])  # (2, batch, length)
-    products = torch.addmm(torch.cat(biases), rows, torch.cat(kernels, dim=1)).view(2 * len(rows), -1)
-    states = _States.apply(products, both, torch.stack(recurrent))  # (2, length, batch, units)
+    of_rows = products.product(torch.cat(biases), rows, torch.cat(kernels, dim=1)).view(2 * len(rows), -1)
+    states = _States.apply(of_rows, both, torch.stack(recurrent))  # (2, length, batch, units)
     forward, backward = states.transpose(1, 2).unbind()  # (batch, length, units)
     return layer.pooled(forward, backward, padding_mask)
 
@@ -42,21 +43,21 @@ class _States(torch.autograd.Function):
     """The states of both directions after each word, (2, length, batch, units)."""
 
     @staticmethod
-    def forward(ctx, products, places, recurrent):
+    def forward(ctx, of_rows, places, recurrent):
         """
         Args:
-            products: float32, (2 * number of rows, 4 * units): each row's, with bias, for forward and backward.
+            of_rows: float32, (2 * number of rows, 4 * units): each row's, with bias, for forward and backward.
             places: int64, (2, batch, length): the row of each word in the order of its direction.
             recurrent: float32, (2, units, 4 * units).
         """
         _, batch, length = places.shape
         units = recurrent.shape[1]
         at = (2 * places.transpose(1, 2) + torch.arange(2)[:, None, None]).reshape(-1)
-        gates = products.index_select(0, at).view(2, length, batch, 4, units)
-        found = [products.new_empty(2, length, batch, units) for _ in range(3)]  # states, cells, squashed cells
+        gates = of_rows.index_select(0, at).view(2, length, batch, 4, units)
+        found = [of_rows.new_empty(2, length, batch, units) for _ in range(3)]  # states, cells, squashed cells
         _read(gates, recurrent, *found)
         ctx.save_for_backward(at, gates, recurrent, *found)
-        ctx.num_products = len(products)
+        ctx.num_rows = len(of_rows)
         return found[0]
 
     @staticmethod
@@ -65,9 +66,10 @@ class _States(torch.autograd.Function):
         of_gates, of_cells = _derivatives(gates, cells, squashed)
         _go_back(of_gates, of_cells, gates, of_states, recurrent.transpose(1, 2))
         of_gates = of_gates.flatten(3)  # (2, length, batch, 4 * units)
-        of_recurrent = torch.bmm(states[:, :-1].flatten(1, 2).transpose(1, 2), of_gates[:, 1:].flatten(1, 2))
-        of_products = _aten.embedding_dense_backward(of_gates.view(len(at), -1), at, ctx.num_products, -1, False)
-        return of_products, None, of_recurrent
+        before = states[:, :-1].flatten(1, 2).transpose(1, 2)  # (2, units, (length - 1) * batch)
+        of_recurrent = products.batched(before, of_gates[:, 1:].flatten(1, 2))
+        of_rows = _aten.embedding_dense_backward(of_gates.view(len(at), -1), at, ctx.num_rows, -1, False)
+        return of_rows, None, of_recurrent
 
 
 def _read(gates, recurrent, states, cells, squashed):
@@ -85,7 +87,7 @@ def _read(gates, recurrent, states, cells, squashed):
         *(each.unbind(1) for each in of_words)
     ):
         if state is not None:
-            gate.baddbmm_(state, recurrent)
+            products.added(gate, state, recurrent, out=gate)
         both.sigmoid_()
         torch.mul(takes, new.tanh_(), out=next_cell)
         if cell is not None:
@@ -128,7 +130,7 @@ def _go_back(of_gates, of_cells, gates, of_states, turned):
     on_three, later = cell[:, :, None], None
     for gate, three, shows, keeps, of_cell, state in zip(*(each.unbind(1)[::-1] for each in of_words)):
         if later is not None:
-            state = torch.baddbmm(state, later, turned)
+            state = products.added(state, later, turned)
         cell.addcmul_(state, of_cell)
         three.mul_(on_three)
         shows.mul_(state)

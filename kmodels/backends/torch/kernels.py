@@ -4,6 +4,7 @@ import torch
 from keras import Variable
 from torch.nn import functional
 
+from kmodels.backends.torch import products
 from kmodels.backends.torch.dropout import dropout
 
 
@@ -49,7 +50,7 @@ def product(x, *layers):
     biases = [_value(layer.bias, x).reshape(-1) for layer in layers]
     kernel = kernels[0] if len(kernels) == 1 else torch.cat(kernels, 1)
     bias = biases[0] if len(biases) == 1 else torch.cat(biases)
-    return torch.addmm(bias.to(x.dtype), x, kernel.to(x.dtype))
+    return products.product(bias.to(x.dtype), x, kernel.to(x.dtype))
 
 
 def activated(x, activation):

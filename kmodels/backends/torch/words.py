@@ -16,6 +16,8 @@ from kmodels.layers.bidirectional_lstm import BidirectionalLSTM
 from kmodels.layers.convolutions import ConvolutionMaxima
 from kmodels.layers.word_embedding import WordEmbedding
 
+_ROWS_STEP = 16  # of the numbers of rows that batches have
+
 
 def prepare(model):
     """Has a model's convolutions over words, on a CPU, be computed so.
@@ -34,17 +36,20 @@ def prepare(model):
 
 
 def _vectors(layer, keras_call, token_ids, padding_mask, training=False):
-    """WordEmbedding.call; what it gives knows of which rows it is made, the last of them 0."""
+    """WordEmbedding.call; what it gives knows of which rows it is made, the last of them 0.
+
+    With more rows of 0 than needed batches have few numbers of rows, for each of which oneDNN compiles its products.
+    """
     if token_ids.device.type != "cpu":
         return keras_call(token_ids, padding_mask, training=training)
     words, numbers = tables.distinct(token_ids.reshape(-1).long(), layer.vocabulary_size)
     rows = tables.take_different(layer.embeddings, words)
     if training and layer.dropout:
         rows = layer.dropped(rows)
-    rows = functional.pad(rows, (0, 0, 0, 1))
+    rows = functional.pad(rows, (0, 0, 0, _ROWS_STEP - len(rows) % _ROWS_STEP))
     shown = layer.shown(padding_mask, training)
     places = numbers.reshape(token_ids.shape).masked_fill(torch.logical_not(shown), len(words))
-    vectors = functional.embedding(places, rows, padding_idx=len(words))  # the last row is 0 and needs no gradient
+    vectors = functional.embedding(places, rows, padding_idx=len(words))  # that row is 0 and needs no gradient
     vectors.kmodels_rows_at = rows, places  # type: ignore[attr-defined]
     return vectors
 

@@ -1,0 +1,173 @@
+"""On PyTorch, products of oneDNN in the place of MKL's, where those leave a part of the processor unused."""
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.one_backend
+
+
+@pytest.fixture(autouse=True)
+def torch_only(chosen_backend):
+    if chosen_backend != "torch":
+        pytest.skip("PyTorch's products")
+
+
+@pytest.fixture
+def by_onednn(monkeypatch):
+    """A function that has products computed by oneDNN, or by MKL: what was computed by oneDNN is noted."""
+    from kmodels.backends.torch import products
+
+    if not hasattr(products.torch.ops.mkldnn, "_linear_pointwise"):
+        pytest.skip("this PyTorch has no oneDNN")
+    noted, times = [], products._times
+
+    def noting(x, kernel, bias=None):
+        noted.append((tuple(x.shape), tuple(kernel.shape)))
+        return times(x, kernel, bias)
+
+    monkeypatch.setattr(products, "_times", noting)
+
+    def choose(whether):
+        monkeypatch.setattr(products, "_is_onednn_faster", lambda: whether)
+        noted.clear()
+        return noted
+
+    return choose
+
+
+def numbers(*shape):
+    import torch
+
+    return torch.from_numpy(np.random.default_rng(0).normal(size=shape).astype("float32"))
+
+
+@pytest.mark.parametrize("trained", ["all", "kernel", "x", "none"])
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_a_product_and_its_gradients_are_those_of_mkl(by_onednn, has_bias, trained):
+    from kmodels.backends.torch.products import product
+
+    results = []
+    for whether in (False, True):
+        noted = by_onednn(whether)
+        bias, x, kernel = numbers(7) if has_bias else None, numbers(5, 3), numbers(7, 3).t()
+        for name, tensor in (("bias", bias), ("x", x), ("kernel", kernel)):
+            if tensor is not None:
+                tensor.requires_grad_(trained in ("all", name))
+        result = product(bias, x, kernel)
+        if trained != "none":
+            result[:, :4].sum().backward()  # a gradient that does not lie in memory as the result does
+        results.append([result.detach(), *[each.grad for each in (bias, x, kernel) if each is not None]])
+        assert len(noted) == whether * (1 + (trained in ("all", "x")) + (trained in ("all", "kernel")))
+    for ours, theirs in zip(*results):
+        assert (ours is None) == (theirs is None)
+        if theirs is not None:
+            np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_so_are_sums_of_several(by_onednn, in_place):
+    from kmodels.backends.torch.products import added
+
+    results = []
+    for whether in (False, True):
+        noted = by_onednn(whether)
+        start = numbers(2, 5, 7)
+        sums = added(start, numbers(2, 5, 3), numbers(2, 7, 3).transpose(1, 2), out=start if in_place else None)
+        assert (sums is start) == in_place
+        results.append(sums)
+        assert len(noted) == 2 * whether
+    np.testing.assert_allclose(*results, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (2, 5, 3), (3,), (2, 0, 3)], ids=str)
+def test_so_are_those_of_Keras(by_onednn, shape):
+    import keras
+
+    from kmodels import backends
+
+    backends.current().configure()
+    results = []
+    for whether in (False, True):
+        noted = by_onednn(whether)
+        kernel = keras.Variable(numbers(3, 7))
+        results.append(keras.ops.matmul(numbers(*shape), kernel).detach())
+        assert bool(noted) == (whether and len(shape) > 1 and 0 not in shape)
+    assert results[1].shape == (*shape[:-1], 7)
+    np.testing.assert_allclose(*results, atol=1e-5)
+
+
+def test_the_rate_beside_which_a_run_is_measured_is_that_of_what_it_multiplies_by(by_onednn, monkeypatch):
+    from kmodels import backends, peak
+
+    backends.current().configure()
+    monkeypatch.setattr(peak, "SECONDS", 0.0)
+    noted = by_onednn(True)
+    peak._rate_of_size(64, "float32")
+    assert noted == [((64, 64), (64, 64))] * peak.PRODUCTS
+
+
+def test_no_row_and_other_number_formats_are_left_to_pytorch(by_onednn):
+    from kmodels.backends.torch.products import product
+
+    noted = by_onednn(True)
+    assert product(numbers(4), numbers(0, 3), numbers(3, 4)).shape == (0, 4)
+    assert product(None, numbers(2, 3).double(), numbers(3, 4).double()).shape == (2, 4)
+    assert product(None, numbers(2, 3).to("meta"), numbers(3, 4).to("meta")).shape == (2, 4)
+    assert not noted
+
+
+MODELS = {
+    "textcnn": {"vocabulary_size": 1500},
+    "bilstm": {"vocabulary_size": 1500},
+    "bert_base_pool": {"vocabulary_size": 200, "preset": "scratch:tiny"},
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_gives_and_learns_the_same_and_all_its_large_products_are_oneDNNs(by_onednn, name):
+    import keras
+
+    import kmodels
+    from kmodels import backends
+
+    ids = np.random.default_rng(0).integers(1, 200, (6, 9)).astype("int32")
+    ids[1:, 5:] = 0
+    outcomes = []
+    for whether in (False, True):
+        noted = by_onednn(whether)
+        model = kmodels.build(name, num_classes=2, dropout=0.0, seed=1, **MODELS[name])
+        backends.current().prepare(model)
+        model.compile(keras.optimizers.SGD(1.0), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        model.train_on_batch({"token_ids": ids, "padding_mask": ids > 0}, np.array([0, 1] * 3))
+        assert bool(noted) == whether
+        outcomes.append([logits(model, ids), *model.get_weights()])
+    for ours, theirs in zip(*outcomes, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def logits(model, ids):
+    from kmodels import backends
+
+    return backends.current().predict_function(model)(ids, ids > 0)()
+
+
+@pytest.mark.parametrize(
+    ("vendor", "flags", "expected"),
+    [
+        ("AuthenticAMD", "fma avx2 avx512f avx512_bf16", True),
+        ("AuthenticAMD", "fma avx2", False),
+        ("GenuineIntel", "fma avx2 avx512f amx_bf16", False),
+        ("", "", False),
+    ],
+)
+def test_oneDNN_is_for_amd_processors_with_vectors_of_512_bits(monkeypatch, tmp_path, vendor, flags, expected):
+    from kmodels.backends import cpu
+    from kmodels.backends.torch import products
+
+    path = tmp_path / "cpuinfo"
+    path.write_text(f"processor\t: 0\nvendor_id\t: {vendor}\nmodel name\t: Some CPU @ 2 GHz\nflags\t\t: {flags}\n")
+    monkeypatch.setattr(cpu, "Path", lambda _: path)
+    has_onednn = hasattr(products.torch.ops.mkldnn, "_linear_pointwise")
+    assert products._is_onednn_faster.__wrapped__() == (expected and has_onednn)
+    assert cpu.name() == "Some CPU @ 2 GHz"
+    assert cpu.multiplies_bfloat16() == ("bf16" in flags)
