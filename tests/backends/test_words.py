@@ -76,7 +76,7 @@ def test_so_it_is_of_sentences_of_one_word():
 
 
 WORDS = {0, 2, 3, 4, 5, 7, 9}
-NUM_ROWS = 16  # with those for what is hidden
+NUM_ROWS = 64  # with those for what is hidden
 
 
 def trained_once(model):
@@ -120,12 +120,12 @@ def test_so_it_is_in_both_directions_of_an_lstm_with_dropout_on_the_words(monkey
     assert without_bias == [True] * 2 * len(WORDS) + [False] * 2 * (NUM_ROWS - len(WORDS))
 
 
-@pytest.mark.parametrize("num_words", [14, 15, 16, 17])
+@pytest.mark.parametrize("num_words", [62, 63, 64, 65])
 def test_batches_have_few_numbers_of_rows_and_always_one_for_hidden_words(num_words):
     layer = made(prepared=True).get_layer("embedding")
     ids = _tensor(np.arange(1, num_words + 1, dtype="int32")[None])
     rows, places = layer.call(ids, ids > 5).kmodels_rows_at
-    assert len(rows) == (16 if num_words < 16 else 32)
+    assert len(rows) == (64 if num_words < 64 else 128)
     assert not rows[places[0, :5]].any() and (places[0, :5] == num_words).all()
 
 

@@ -16,7 +16,7 @@ from kmodels.layers.bidirectional_lstm import BidirectionalLSTM
 from kmodels.layers.convolutions import ConvolutionMaxima
 from kmodels.layers.word_embedding import WordEmbedding
 
-_ROWS_STEP = 16  # of the numbers of rows that batches have
+_ROWS_STEP = 64  # of the numbers of rows that batches have
 
 
 def prepare(model):
