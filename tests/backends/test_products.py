@@ -116,6 +116,46 @@ def test_no_row_and_other_number_formats_are_left_to_pytorch(by_onednn):
     assert not noted
 
 
+def test_who_turns_onednn_off_has_mkls(by_onednn):
+    import torch
+
+    from kmodels.backends.torch.products import product
+
+    noted = by_onednn(True)
+    with torch.backends.mkldnn.flags(enabled=False):
+        product(numbers(4), numbers(2, 3), numbers(3, 4))
+    assert not noted
+    product(numbers(4), numbers(2, 3), numbers(3, 4))
+    assert noted
+
+
+def test_what_is_exported_or_compiled_is_made_of_pytorchs_own_operations(by_onednn):
+    import torch
+
+    from kmodels.backends.torch.products import product
+
+    by_onednn(True)
+    kernel = numbers(3, 4)
+
+    class Product(torch.nn.Module):
+        def forward(self, x):
+            return product(None, x, kernel)
+
+    graphs = [
+        torch.export.export(Product(), (numbers(2, 3),)).graph,
+        torch.jit.trace(Product(), (numbers(2, 3),), check_trace=False).graph,
+    ]
+
+    def compiled(module, inputs):
+        graphs.append(module.graph)
+        return module.forward
+
+    torch.compile(Product(), backend=compiled)(numbers(2, 3))
+    assert len(graphs) == 3
+    for graph in graphs:
+        assert "mm" in str(graph) and "pointwise" not in str(graph) and "_Product" not in str(graph)
+
+
 MODELS = {
     "textcnn": {"vocabulary_size": 1500},
     "bilstm": {"vocabulary_size": 1500},

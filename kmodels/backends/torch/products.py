@@ -1,7 +1,8 @@
 """Products of matrices on a CPU, by the library that knows the processor.
 
 PyTorch multiplies float32 matrices by MKL, which uses vectors of 512 bits on Intel's processors alone: on an AMD one
-that has them, oneDNN, which PyTorch has for other number formats, is twice as fast (docs/performance.md).
+that has them, oneDNN, which PyTorch has for other number formats, is twice as fast (docs/performance.md). Who sets
+`torch.backends.mkldnn.enabled = False` has MKL's.
 """
 
 import functools
@@ -17,7 +18,7 @@ _keras_matmul = keras_numpy.matmul
 
 def matmul(x1, x2):
     """Keras's `matmul`: of vectors, (…, dim), and a matrix as `product`."""
-    if _is_onednn_faster():
+    if _is_for_onednn():
         x1, x2 = convert_to_tensor(x1), convert_to_tensor(x2)
         if x1.dim() >= 2 and x2.dim() == 2 and _are_for_onednn(x1, x2):
             return product(None, x1.flatten(0, -2), x2).view(*x1.shape[:-1], -1)
@@ -62,7 +63,14 @@ def batched(x, kernels):
 
 
 def _are_for_onednn(x, kernel):
-    return _is_onednn_faster() and x.dtype == kernel.dtype == torch.float32 and x.device.type == "cpu" and x.numel() > 0
+    are_float32 = x.dtype == kernel.dtype == torch.float32 and x.device.type == "cpu"
+    return are_float32 and _is_for_onednn() and x.numel() > 0
+
+
+def _is_for_onednn():
+    """False, too, where operations are noted for others, who know PyTorch's own."""
+    is_noted = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return not is_noted and torch.backends.mkldnn.enabled and _is_onednn_faster()
 
 
 @functools.cache
