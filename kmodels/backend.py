@@ -249,7 +249,11 @@ def _set_framework_defaults(name):
             # Without AVX512-VNNI or newer TensorFlow leaves oneDNN's products out, which are faster there, too.
             "TF_ENABLE_ONEDNN_OPTS": "1",
         },
-        "torch": {},
+        "torch": {
+            # oneDNN compiles a product for each shape, and both it and PyTorch keep a thousand, some of 20 MiB each.
+            "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256",
+            "LRU_CACHE_CAPACITY": "256",
+        },
     }
     for variable, value in defaults[name].items():
         os.environ.setdefault(variable, value)

@@ -116,6 +116,35 @@ def test_no_row_and_other_number_formats_are_left_to_pytorch(by_onednn):
     assert not noted
 
 
+def test_what_is_not_to_be_learned_from_is_left_to_mkl(by_onednn):
+    import keras
+    import torch
+
+    from kmodels.backends.torch.products import product
+
+    noted = by_onednn(True)
+    with torch.no_grad():  # prediction meets shapes without end
+        product(numbers(4), numbers(2, 3), numbers(3, 4))
+        keras.ops.matmul(numbers(2, 3), numbers(3, 4))
+    assert not noted
+
+
+def test_oneDNN_keeps_a_part_of_the_products_that_it_compiled(monkeypatch):
+    import os
+
+    from kmodels import backend
+
+    names = "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    backend._set_framework_defaults("torch")
+    assert [os.environ[name] for name in names] == ["256", "256"]
+    for name in names:
+        monkeypatch.setenv(name, "7")
+    backend._set_framework_defaults("torch")
+    assert [os.environ[name] for name in names] == ["7", "7"]
+
+
 def test_who_turns_onednn_off_has_mkls(by_onednn):
     import torch
 

@@ -26,7 +26,7 @@ def matmul(x1, x2):
 
 
 def product(bias, x, kernel):
-    """`torch.addmm`, and its gradients.
+    """`torch.addmm`, and its gradients; without these, in prediction, by MKL: oneDNN compiles and keeps each shape.
 
     Args:
         bias: (out,); None for none.
@@ -36,7 +36,7 @@ def product(bias, x, kernel):
     Returns:
         (rows, out).
     """
-    if _are_for_onednn(x, kernel):
+    if torch.is_grad_enabled() and _are_for_onednn(x, kernel):
         return _Product.apply(bias, x, kernel)
     return torch.mm(x, kernel) if bias is None else torch.addmm(bias, x, kernel)
 
