@@ -76,7 +76,6 @@ def test_so_it_is_of_sentences_of_one_word():
 
 
 WORDS = {0, 2, 3, 4, 5, 7, 9}
-NUM_ROWS = 64  # with those for what is hidden
 
 
 def trained_once(model):
@@ -87,7 +86,18 @@ def trained_once(model):
     return graph.function_of(model)({name: torch.from_numpy(value) for name, value in INPUTS.items()}, True)
 
 
-def test_a_word_is_multiplied_once_and_padding_stays_zero():
+@pytest.fixture(params=["MKL", "oneDNN"])
+def num_rows(request, monkeypatch):
+    """How many rows a batch of WORDS has, with those for what is hidden."""
+    from kmodels.backends.torch import products
+
+    if request.param == "oneDNN" and not hasattr(products.torch.ops.mkldnn, "_linear_pointwise"):
+        pytest.skip("this PyTorch has no oneDNN")
+    monkeypatch.setattr(products, "_is_onednn_faster", lambda: request.param == "oneDNN")
+    return 64 if request.param == "oneDNN" else len(WORDS) + 1
+
+
+def test_a_word_is_multiplied_once_and_padding_stays_zero(num_rows):
     model, multiplied = made(prepared=True), []
     convolutions = model.get_layer("convolutions")
     products = convolutions.products
@@ -99,10 +109,10 @@ def test_a_word_is_multiplied_once_and_padding_stays_zero():
     convolutions.products = noted
     trained_once(model)
     (rows,) = multiplied
-    assert rows.any(dim=1).tolist() == [True] * len(WORDS) + [False] * (NUM_ROWS - len(WORDS))
+    assert rows.any(dim=1).tolist() == [True] * len(WORDS) + [False] * (num_rows - len(WORDS))
 
 
-def test_so_it_is_in_both_directions_of_an_lstm_with_dropout_on_the_words(monkeypatch):
+def test_so_it_is_in_both_directions_of_an_lstm_with_dropout_on_the_words(monkeypatch, num_rows):
     from kmodels.backends.torch import bidirectional
 
     model, multiplied = made(prepared=True, name="bilstm", dropout=0.5), []
@@ -117,16 +127,23 @@ def test_so_it_is_in_both_directions_of_an_lstm_with_dropout_on_the_words(monkey
     (of_rows,) = multiplied
     units = model.get_layer("lstm").units
     without_bias = of_rows[:, :units].any(dim=1).tolist()  # before anything is learned
-    assert without_bias == [True] * 2 * len(WORDS) + [False] * 2 * (NUM_ROWS - len(WORDS))
+    assert without_bias == [True] * 2 * len(WORDS) + [False] * 2 * (num_rows - len(WORDS))
 
 
 @pytest.mark.parametrize("num_words", [62, 63, 64, 65])
-def test_batches_have_few_numbers_of_rows_and_always_one_for_hidden_words(num_words):
+def test_batches_have_few_numbers_of_rows_and_always_one_for_hidden_words(monkeypatch, num_words):
+    import torch
+
+    from kmodels.backends.torch import products
+
+    monkeypatch.setattr(products, "_is_onednn_faster", lambda: True)
     layer = made(prepared=True).get_layer("embedding")
     ids = _tensor(np.arange(1, num_words + 1, dtype="int32")[None])
     rows, places = layer.call(ids, ids > 5).kmodels_rows_at
     assert len(rows) == (64 if num_words < 64 else 128)
     assert not rows[places[0, :5]].any() and (places[0, :5] == num_words).all()
+    with torch.no_grad():  # MKL multiplies as many as there are
+        assert len(layer.call(ids, ids > 5).kmodels_rows_at[0]) == num_words + 1
 
 
 def test_a_word_is_dropped_in_part_everywhere_alike():

@@ -13,6 +13,7 @@ from keras.src.backend.torch.core import convert_to_tensor
 
 from kmodels.backends import cpu
 
+_ROWS_STEP = 64
 _keras_matmul = keras_numpy.matmul
 
 
@@ -39,6 +40,13 @@ def product(bias, x, kernel):
     if torch.is_grad_enabled() and _are_for_onednn(x, kernel):
         return _Product.apply(bias, x, kernel)
     return torch.mm(x, kernel) if bias is None else torch.addmm(bias, x, kernel)
+
+
+def rounded(num_rows):
+    """How many rows to multiply instead, so that batches have few such numbers: oneDNN compiles a product for each."""
+    if not (torch.is_grad_enabled() and _is_for_onednn()):
+        return num_rows
+    return -(-num_rows // _ROWS_STEP) * _ROWS_STEP
 
 
 def added(start, x, kernels, out=None):

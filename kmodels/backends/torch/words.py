@@ -11,12 +11,10 @@ import torch
 from keras import ops
 from torch.nn import functional
 
-from kmodels.backends.torch import bidirectional, tables
+from kmodels.backends.torch import bidirectional, products, tables
 from kmodels.layers.bidirectional_lstm import BidirectionalLSTM
 from kmodels.layers.convolutions import ConvolutionMaxima
 from kmodels.layers.word_embedding import WordEmbedding
-
-_ROWS_STEP = 64  # of the numbers of rows that batches have
 
 
 def prepare(model):
@@ -36,17 +34,14 @@ def prepare(model):
 
 
 def _vectors(layer, keras_call, token_ids, padding_mask, training=False):
-    """WordEmbedding.call; what it gives knows of which rows it is made, the last of them 0.
-
-    With more rows of 0 than needed batches have few numbers of rows, for each of which oneDNN compiles its products.
-    """
+    """WordEmbedding.call; what it gives knows of which rows it is made, the last of them 0."""
     if token_ids.device.type != "cpu":
         return keras_call(token_ids, padding_mask, training=training)
     words, numbers = tables.distinct(token_ids.reshape(-1).long(), layer.vocabulary_size)
     rows = tables.take_different(layer.embeddings, words)
     if training and layer.dropout:
         rows = layer.dropped(rows)
-    rows = functional.pad(rows, (0, 0, 0, _ROWS_STEP - len(rows) % _ROWS_STEP))
+    rows = functional.pad(rows, (0, 0, 0, products.rounded(len(rows) + 1) - len(rows)))
     shown = layer.shown(padding_mask, training)
     places = numbers.reshape(token_ids.shape).masked_fill(torch.logical_not(shown), len(words))
     vectors = functional.embedding(places, rows, padding_idx=len(words))  # that row is 0 and needs no gradient
@@ -97,15 +92,15 @@ class _Maxima(torch.autograd.Function):
     """Each filter's largest window over the real tokens, (batch, num_outputs), -inf where there are none."""
 
     @staticmethod
-    def forward(ctx, products, places, padding_mask, windows):
+    def forward(ctx, of_rows, places, padding_mask, windows):
         """
         Args:
-            products: float, (number of rows, num_places * num_filters); the last row is that of a word not shown.
+            of_rows: float, (number of rows, num_places * num_filters); the last row is that of a word not shown.
             places: int64, (batch, length): the row of each token.
             padding_mask: bool, (batch, length).
             windows: _Windows.
         """
-        found = products.index_select(0, places.reshape(-1)).view(*places.shape, -1)
+        found = of_rows.index_select(0, places.reshape(-1)).view(*places.shape, -1)
         sums = found[:, :, windows.of_middle]
         for shift, first, columns in windows.pieces:
             if shift > 0:
@@ -116,7 +111,7 @@ class _Maxima(torch.autograd.Function):
             sums.masked_fill_(torch.logical_not(padding_mask)[:, :, None], -torch.inf)
         maxima, at = sums.max(dim=1)
         ctx.save_for_backward(places, at)
-        ctx.windows, ctx.shape = windows, products.shape
+        ctx.windows, ctx.shape = windows, of_rows.shape
         return maxima
 
     @staticmethod
