@@ -19,13 +19,18 @@ def by_onednn(monkeypatch):
 
     if not hasattr(products.torch.ops.mkldnn, "_linear_pointwise"):
         pytest.skip("this PyTorch has no oneDNN")
-    noted, times = [], products._times
+    noted, times, plus = [], products._times, products._plus
 
     def noting(x, kernel, bias=None):
         noted.append((tuple(x.shape), tuple(kernel.shape)))
         return times(x, kernel, bias)
 
+    def noting_sum(start, x, kernel):
+        noted.append((tuple(x.shape), tuple(kernel.shape)))
+        return plus(start, x, kernel)
+
     monkeypatch.setattr(products, "_times", noting)
+    monkeypatch.setattr(products, "_plus", noting_sum)
 
     def choose(whether):
         monkeypatch.setattr(products, "_is_onednn_faster", lambda: whether)
@@ -64,19 +69,32 @@ def test_a_product_and_its_gradients_are_those_of_mkl(by_onednn, has_bias, train
             np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-@pytest.mark.parametrize("in_place", [False, True])
-def test_so_are_sums_of_several(by_onednn, in_place):
+def test_so_are_sums_of_several(by_onednn):
     from kmodels.backends.torch.products import added
 
     results = []
     for whether in (False, True):
         noted = by_onednn(whether)
         start = numbers(2, 5, 7)
-        sums = added(start, numbers(2, 5, 3), numbers(2, 7, 3).transpose(1, 2), out=start if in_place else None)
-        assert (sums is start) == in_place
-        results.append(sums)
+        results.append(added(start, numbers(2, 5, 3), numbers(2, 7, 3).transpose(1, 2)))
+        assert (start == numbers(2, 5, 7)).all()
         assert len(noted) == 2 * whether
     np.testing.assert_allclose(*results, atol=1e-5)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_so_are_their_sigmoids(by_onednn, in_place):
+    from kmodels.backends.torch.products import added, squashed
+
+    for whether in (False, True):
+        noted = by_onednn(whether)
+        start, others = numbers(2, 5, 7), (numbers(2, 5, 3), numbers(2, 7, 3).transpose(1, 2))
+        expected = added(start, *others).sigmoid()
+        out = start if in_place else numbers(2, 5, 7)
+        noted.clear()
+        squashed(start, *others, out=out)
+        assert len(noted) == 2 * whether
+        np.testing.assert_allclose(out, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (2, 5, 3), (3,), (2, 0, 3)], ids=str)

@@ -1,7 +1,8 @@
 """An LSTM in both directions over words, on a CPU, with fewer operations than two.
 
 What it multiplies a word's vector with is multiplied once however often a batch has the word (`words`), one product has
-the next step of both directions, and what the gates' gradients have in common is found for all steps at once.
+the next step of both directions, and what the gates' gradients have in common is found for all steps at once. A tanh is
+found as 2 sigmoid(2x) - 1, for PyTorch's own takes four times as long: the error is 1e-7.
 """
 
 import functools
@@ -81,18 +82,23 @@ def _read(gates, recurrent, states, cells, squashed):
         recurrent: (2, units, 4 * units).
         states, cells, squashed: (2, length, batch, units); the last are the tanh of cells.
     """
-    of_words = (gates.flatten(3), gates[:, :, :, :2], *gates.unbind(3), states, cells, squashed)
+    gates[:, :, :, 2].mul_(2)
+    recurrent = recurrent.unflatten(2, (4, -1)) * recurrent.new_tensor([1.0, 1.0, 2.0, 1.0])[:, None]
+    recurrent, less_one = recurrent.flatten(2), recurrent.new_tensor(-1.0)
+    of_words = (gates.flatten(3), *gates.unbind(3), states, cells, squashed)
     state = cell = None
-    for gate, both, takes, keeps, new, shows, next_state, next_cell, flat in zip(
-        *(each.unbind(1) for each in of_words)
-    ):
-        if state is not None:
-            products.added(gate, state, recurrent, out=gate)
-        both.sigmoid_()
-        torch.mul(takes, new.tanh_(), out=next_cell)
+    for gate, takes, keeps, new, shows, next_state, next_cell, flat in zip(*(each.unbind(1) for each in of_words)):
+        if state is None:
+            gate.sigmoid_()
+        else:
+            products.squashed(gate, state, recurrent, out=gate)
+        torch.add(less_one, new, alpha=2, out=new)
+        torch.mul(takes, new, out=next_cell)
         if cell is not None:
             next_cell.addcmul_(keeps, cell)
-        torch.mul(shows.sigmoid_(), torch.tanh(next_cell, out=flat), out=next_state)
+        torch.add(next_cell, next_cell, out=flat).sigmoid_()
+        torch.add(less_one, flat, alpha=2, out=flat)
+        torch.mul(shows, flat, out=next_state)
         state, cell = next_state, next_cell
 
 

@@ -49,18 +49,31 @@ def rounded(num_rows):
     return -(-num_rows // _ROWS_STEP) * _ROWS_STEP
 
 
-def added(start, x, kernels, out=None):
+def added(start, x, kernels):
     """`torch.baddbmm`, without gradients.
 
     Args:
         start: (batch, rows, out).
         x: (batch, rows, dim).
         kernels: (batch, dim, out).
-        out: where the sums go, which may be `start`; None for a new tensor.
     """
     if _are_for_onednn(x, kernels):
-        return torch.add(start, batched(x, kernels), out=out)
-    return torch.baddbmm(start, x, kernels, out=out)
+        return torch.add(start, batched(x, kernels))
+    return torch.baddbmm(start, x, kernels)
+
+
+def squashed(start, x, kernels, out):
+    """The sigmoid of what `added` gives.
+
+    Args:
+        start, x, kernels: as of `added`.
+        out: (batch, rows, out), where it goes; may be `start`.
+    """
+    if not _are_for_onednn(x, kernels):
+        torch.baddbmm(start, x, kernels, out=out).sigmoid_()
+        return
+    for each_start, each_x, kernel, each_out in zip(start, x, kernels, out):
+        torch.sigmoid(_plus(each_start, each_x, kernel), out=each_out)
 
 
 def batched(x, kernels):
@@ -88,6 +101,10 @@ def _is_onednn_faster():
 
 def _times(x, kernel, bias=None):
     return torch.ops.mkldnn._linear_pointwise(x, kernel.t(), bias, "none", [], "")
+
+
+def _plus(start, x, kernel):
+    return torch.ops.mkldnn._linear_pointwise.binary(x, start, kernel.t(), None, "add")
 
 
 class _Product(torch.autograd.Function):
