@@ -52,7 +52,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         at_the_end = batch == self.params["steps"] - 1  # then on_epoch_end saves, after validation
-        if at_the_end:
+        if at_the_end or not backends.current().is_settled(self.model):
             return
         stop, is_due = self.together.due(self.stop.received, self._is_time())
         if not (stop or is_due) or self.together.largest(logs["first_nonfinite_step"]) >= 0:

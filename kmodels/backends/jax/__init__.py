@@ -207,6 +207,11 @@ def optimizer_class(kind: Any):
     return GradientsOnce
 
 
+def is_settled(model):
+    """True: each step updates every weight."""
+    return True
+
+
 def num_streams():
     """One operation has all cores."""
     return 1

@@ -140,6 +140,11 @@ def prepare(model):
     model.train_step = steps.Step(model)
 
 
+def is_settled(model):
+    """As `kmodels.backends` says: False while rows of a table lag behind (`deferred`)."""
+    return getattr(model.train_step, "is_settled", True)
+
+
 def num_streams():
     """One operation has all cores."""
     return 1

@@ -9,8 +9,9 @@ from keras.optimizers.schedules import LearningRateSchedule
 from torch import distributed
 
 from kmodels.backends import gradients
+from kmodels.backends.torch import deferred
 from kmodels.backends.torch.on_host import HostCopy
-from kmodels.backends.torch.tables import rows_of, set_rows
+from kmodels.backends.torch.tables import rows_of, set_rows, whole
 
 
 def optimizer_class(kind: Any):
@@ -84,13 +85,20 @@ def _fused(kind: Any):
         def _apply_weight_decay(self, variables):
             """The kernel does it."""
 
+        @property
+        def can_defer(self):
+            """Whether rows of a table may be updated when they are needed: all that happens to a weight is Adam's."""
+            others = self.use_ema, hasattr(self, "averages"), self.gradient_accumulation_steps, self.loss_scale_factor
+            return self.built and not any(others) and not distributed.is_initialized() and deferred.is_exact(self)
+
         def _backend_update_step(self, grads, trainable_variables, learning_rate):
+            step = self._batches() // (self.gradient_accumulation_steps or 1) + 1
+            grads, trainable_variables = self._update_rows(grads, trainable_variables, learning_rate, step)
             chosen = tuple(map(id, trainable_variables))
             if chosen not in self._parts:
                 self._parts[chosen] = self._parts_of(trainable_variables)
             if not isinstance(learning_rate, float):
                 learning_rate = ops.convert_to_tensor(learning_rate)
-            step = self._batches() // (self.gradient_accumulation_steps or 1) + 1
             for decay, numbers, *tensors in self._parts[chosen]:
                 done = torch.full((), float(step), device=tensors[0][0].device)
                 with torch.no_grad():
@@ -113,13 +121,27 @@ def _fused(kind: Any):
                         grad_scale=self._divisor,
                     )
 
+        def _update_rows(self, grads, variables, learning_rate, step):
+            """(gradients, variables) of those that were not updated by the rows that a batch has."""
+            left = []
+            for gradient, variable in zip(grads, variables):
+                rows = getattr(variable, "kmodels_deferred", None)
+                if rows is not None and rows.has_taken(gradient):
+                    rows.update(gradient, step, float(learning_rate), self._decay_of(variable), self._divisor)
+                    continue
+                if rows is not None:
+                    rows.bring_up_to_date()
+                left.append((whole(gradient), variable))
+            return [gradient for gradient, _ in left], [variable for _, variable in left]
+
+        def _decay_of(self, variable):
+            return self.weight_decay if self.weight_decay and self._use_weight_decay(variable) else 0.0
+
         def _parts_of(self, variables):
             """[(decay, [number of a variable that has it, …], its tensors, their first and second moments), …]."""
-            decay = self.weight_decay or 0.0
             parts: dict[float, list[int]] = {}
             for number, variable in enumerate(variables):
-                of = decay if decay and self._use_weight_decay(variable) else 0.0
-                parts.setdefault(of, []).append(number)
+                parts.setdefault(self._decay_of(variable), []).append(number)
             places = [self._get_variable_index(variable) for variable in variables]
             return [
                 (

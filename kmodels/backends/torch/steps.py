@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from kmodels.backends.plain import is_plain
-from kmodels.backends.torch import graph, tables
+from kmodels.backends.torch import deferred, graph, tables
 from kmodels.callbacks.finite import FirstNonFiniteStep
 from kmodels.losses import Accuracy, CrossEntropy, SmoothedCrossEntropy
 
@@ -29,6 +29,12 @@ class Step:
         self._model = model
         self._own = model.train_step
         self._optimizer: Any = None
+        self._tables: list[tables.GradientByRows] = []
+
+    @property
+    def is_settled(self):
+        """Whether every weight is as all steps have left it."""
+        return all(table.is_up_to_date for table in self._tables)
 
     def __call__(self, data):
         """Trains on a batch.
@@ -70,7 +76,7 @@ class Step:
         self._variables = list(model.trainable_weights)
         self._tensors = [variable.value for variable in self._variables]
         self._device = self._tensors[0].device
-        self._tables = [tables.GradientByRows(variable) for variable in tables.tables_of(self._variables)]
+        self._tables = [deferred.gradient_of(each, model.optimizer) for each in tables.tables_of(self._variables)]
         self._means, self._finite = [model._loss_tracker, *figures[:-1]], figures[-1]
 
     def _losses_of(self, logits, labels):

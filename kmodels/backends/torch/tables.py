@@ -7,6 +7,7 @@ for all steps, in which only rows are written, and those of the step before are 
 
 import contextlib
 import functools
+from typing import Any
 
 import torch
 from keras import Variable
@@ -81,8 +82,25 @@ class GradientByRows:
 
     def __init__(self, variable):
         self.variable = variable
-        self._kept = None
+        self._kept: Any = None
         self._version = None
+
+    @property
+    def is_up_to_date(self):
+        """Whether all rows are as all steps have left them."""
+        return True
+
+    def read(self, places, are_different):
+        """Vectors of the table.
+
+        Args:
+            places: int64, (…).
+            are_different: they are different rows, in order.
+
+        Returns:
+            (…, dim).
+        """
+        return functional.embedding(places, self.variable._value)
 
     def add(self, places, gradient, are_different):
         """Adds the gradients of vectors to the rows that they are from.
@@ -97,22 +115,45 @@ class GradientByRows:
         if not are_different:
             rows, values = _summed(rows, values, len(table))
         if table.grad is not None:  # looked up twice
-            table.grad = table.grad.index_add(0, rows, values)
+            table.grad = whole(table.grad).index_add(0, rows, values)
             return
+        self.note(rows, values)
+        self._kept.index_copy_(0, rows, values)
+        self._kept.kmodels_is_written = True
+        self._version = self._kept._version
+
+    def note(self, rows, values):
+        """Makes the table's `grad` what is 0 but for some rows, whose values are still to be written.
+
+        Args:
+            rows: int64, (number,), different ones.
+            values: (number, dim).
+        """
+        table = self.variable._value
         if self._kept is None:
             self._kept = torch.zeros_like(table, requires_grad=False)
-        else:
+        elif self._kept.kmodels_is_written:
             self._kept.index_fill_(0, rows_of(self._kept)[0], 0.0)
         set_rows(self._kept, rows, values)
-        self._kept.index_copy_(0, rows, values)
+        self._kept.kmodels_is_written = False
         self._version = self._kept._version
         table.grad = self._kept
 
     def check(self):
         """After `backward`: what a table was used for beside looking up was added to all rows; they are let go."""
-        if self._kept is not None and self._kept._version != self._version:
-            del self._kept.kmodels_rows
+        kept = self._kept
+        if kept is not None and kept._version != self._version:
+            if self.variable._value.grad is kept:
+                self.variable._value.grad = whole(kept)
+            del kept.kmodels_rows
             self._kept = None
+
+
+def whole(gradient: Any):
+    """A gradient with what was noted of its rows and not written."""
+    if rows_of(gradient) is None or gradient.kmodels_is_written:
+        return gradient
+    return gradient.index_add(0, *rows_of(gradient))
 
 
 def rows_of(gradient):
@@ -153,7 +194,7 @@ class _Lookup(torch.autograd.Function):
     def forward(ctx, table, places, gradient, are_different):
         ctx.save_for_backward(places)
         ctx.add = functools.partial(gradient.add, are_different=are_different)
-        return functional.embedding(places, table)
+        return gradient.read(places, are_different)
 
     @staticmethod
     def backward(ctx, gradient):
