@@ -8,7 +8,7 @@ COMPILES_EACH_SHAPE              whether a batch of a new shape costs that funct
 prepare(model)                   how this backend computes what Keras would do slowly; the model stays what it is
 optimizer_class(kind)            Keras's optimizer as this backend should run it
 num_streams()                    how many operations this process has side by side, each with its share of the cores
-is_settled(model)                whether all weights are as all steps have left them, so that a checkpoint may be written
+is_settled(model)                whether all weights are as all steps have left them, and may be saved
 average(averages, variables, part)
                                  moves averages towards weights, by that part of the way
 device_memory()                  [DeviceMemory, …] of the accelerators the framework measures; empty on a CPU

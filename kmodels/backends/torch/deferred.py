@@ -10,7 +10,8 @@ its moments m and v shrink by their factors, b1 and b2, and with x = sqrt(v) and
 where a_i is a step's rate, corrected for the moments' start. As 1 - b2^(i/2) is small for as long as b1^i is not, four
 terms of the geometric series are the sum to float32's last digit, and their factors are the same for all rows that were
 updated last in the same step. Every 64 steps, and when somebody reads the table or its moments, all rows are brought up
-to date. It is the same optimizer, with the same moments in a checkpoint; only the last digits are others.
+to date. It is the same optimizer, with the same moments in a checkpoint; only the last digits are others. PyTorch's own
+view of the model, `parameters()` and `state_dict()`, asks nobody: there, the rows are as they were last updated.
 """
 
 from typing import Any
