@@ -54,10 +54,11 @@ def meet(group, facts, seconds=50.0):
         return _receive(group, facts, end)
     with _connected(group, end, seconds) as connection:
         host = connection.getsockname()[0]
-        own = {"rank": group.rank, "size": group.size, "facts": facts, "addresses": _free_addresses(host)}
-        with contextlib.suppress(OSError):  # then no answer comes either
-            _send(connection, own)
-        answer = _line(connection, end)
+        with _free_addresses(host) as addresses:
+            own = {"rank": group.rank, "size": group.size, "facts": facts, "addresses": addresses}
+            with contextlib.suppress(OSError):  # then no answer comes either
+                _send(connection, own)
+            answer = _line(connection, end)
     if answer is None:
         raise RunError(f"worker 0 at {group.address}:{group.port} left before all workers had come")
     if "error" in answer:
@@ -82,11 +83,12 @@ def _bound(host):
     return probe
 
 
+@contextlib.contextmanager
 def _free_addresses(host, listen_on=None):
-    """["host:port", "host:port"]: one for the framework, one for the watch."""
-    with contextlib.ExitStack() as opened:  # both at once, or the second might be the first again
+    """["host:port", "host:port"], one for the framework, one for the watch: until all have met, no other worker's."""
+    with contextlib.ExitStack() as opened:
         probes = [opened.enter_context(_bound(host if listen_on is None else listen_on)) for _ in range(2)]
-        return [f"{host}:{probe.getsockname()[1]}" for probe in probes]
+        yield [f"{host}:{probe.getsockname()[1]}" for probe in probes]
 
 
 def _met(addresses, host):
@@ -97,10 +99,11 @@ def _met(addresses, host):
 
 def _receive(group, facts, end):
     """Worker 0's part: hears all others, and answers them."""
-    found = {0: {"size": group.size, "facts": facts, "addresses": _free_addresses(group.address, listen_on="")}}
     with contextlib.ExitStack() as opened:
         connections: list[socket.socket] = []
         server = opened.enter_context(_listening(group))
+        own = opened.enter_context(_free_addresses(group.address, listen_on=""))
+        found = {0: {"size": group.size, "facts": facts, "addresses": own}}
         while len(found) < group.size:
             server.settimeout(max(0.01, end - time.monotonic()))
             try:

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from kmodels.errors import InputError, RunError
+from kmodels.workers import meeting
 from kmodels.workers.group import Group
 from kmodels.workers.meeting import free_port, meet
 
@@ -46,6 +47,13 @@ def test_all_hear_the_same_addresses_whoever_comes_first(delays):
     assert len(set(both)) == 6
     assert all(address.startswith("127.0.0.1:") for address in both)
     assert all(int(address.rpartition(":")[2]) < 32_768 for address in both)  # what no connection is given
+
+
+def test_no_port_is_given_twice_however_few_there_are(monkeypatch):
+    groups, first = groups_of(3), free_port("127.0.0.1")
+    monkeypatch.setattr(meeting, "PORTS", range(first, first + 6))
+    found = met(groups)
+    assert len({*found[0].addresses, *found[0].watched}) == 6
 
 
 @pytest.mark.parametrize("name", FACTS)
