@@ -101,36 +101,21 @@ class DeferredRows(GradientByRows):
         known = rows_of(gradient)
         return known is not None and self._taken is not None and known[0] is self._taken[0]
 
-    def update(self, gradient, step, learning_rate, decay, divisor):
-        """Updates the rows that were read, as PyTorch's kernel does, and nothing else.
+    def update(self, kernel, gradient, step, learning_rate, decay):
+        """Updates the rows that were read, and nothing else.
 
         Args:
+            kernel: function that updates in place, of ([[weights], [momentums], [velocities]], [gradient], step,
+                learning rate, decay).
             gradient: of those rows, as `has_taken` says.
             step: number of this update, from 1.
             learning_rate, decay: float.
-            divisor: of the gradient; None for 1.
         """
         (places, rows), self._taken = self._taken, None
-        weights, momentums, velocities = rows
-        beta_1, beta_2 = self._missed.betas
-        torch._fused_adamw_(
-            [weights],
-            [rows_of(gradient)[1].contiguous()],
-            [momentums],
-            [velocities],
-            [],
-            [torch.full((), float(step))],
-            lr=learning_rate,
-            beta1=beta_1,
-            beta2=beta_2,
-            weight_decay=decay,
-            eps=self._epsilon / (1 - beta_2**step) ** 0.5,
-            amsgrad=False,
-            maximize=False,
-            grad_scale=divisor,
-        )
+        kernel([[each] for each in rows], [rows_of(gradient)[1]], step, learning_rate, decay)
         for tensor, updated in zip(self._tensors, rows):
             tensor.index_copy_(0, places, updated)
+        beta_1, beta_2 = self._missed.betas
         rate = learning_rate * (1 - beta_2**step) ** 0.5 / (1 - beta_1**step)
         self._missed.add_step(rate, 1 - learning_rate * decay)
         self._updated_in.index_fill_(0, places, self._missed.num_steps)

@@ -100,26 +100,38 @@ def _fused(kind: Any):
             if not isinstance(learning_rate, float):
                 learning_rate = ops.convert_to_tensor(learning_rate)
             for decay, numbers, *tensors in self._parts[chosen]:
-                done = torch.full((), float(step), device=tensors[0][0].device)
                 with torch.no_grad():
-                    weights, momentums, velocities = tensors
-                    torch._fused_adamw_(
-                        weights,
-                        [grads[number].contiguous() for number in numbers],
-                        momentums,
-                        velocities,
-                        [],
-                        [done] * len(numbers),
-                        lr=learning_rate,
-                        beta1=self.beta_1,
-                        beta2=self.beta_2,
-                        weight_decay=decay,
-                        # Keras adds epsilon before the second moment is corrected for its start, PyTorch after.
-                        eps=self.epsilon / (1 - self.beta_2**step) ** 0.5,
-                        amsgrad=False,
-                        maximize=False,
-                        grad_scale=self._divisor,
-                    )
+                    self._run_kernel(tensors, [grads[number] for number in numbers], step, learning_rate, decay)
+
+        def _run_kernel(self, tensors, grads, step, learning_rate, decay):
+            """Updates weights and their moments in place.
+
+            Args:
+                tensors: [weights, first moments, second moments], each [torch.Tensor, …].
+                grads: [torch.Tensor, …], to be divided by what `_clip_gradients` found.
+                step: number of this update, from 1.
+                learning_rate: float or torch.Tensor.
+                decay: float.
+            """
+            weights, momentums, velocities = tensors
+            done = torch.full((), float(step), device=weights[0].device)
+            torch._fused_adamw_(
+                weights,
+                [gradient.contiguous() for gradient in grads],
+                momentums,
+                velocities,
+                [],
+                [done] * len(weights),
+                lr=learning_rate,
+                beta1=self.beta_1,
+                beta2=self.beta_2,
+                weight_decay=decay,
+                # Keras adds epsilon before the second moment is corrected for its start, PyTorch after.
+                eps=self.epsilon / (1 - self.beta_2**step) ** 0.5,
+                amsgrad=False,
+                maximize=False,
+                grad_scale=self._divisor,
+            )
 
         def _update_rows(self, grads, variables, learning_rate, step):
             """(gradients, variables) of those that were not updated by the rows that a batch has."""
@@ -127,7 +139,7 @@ def _fused(kind: Any):
             for gradient, variable in zip(grads, variables):
                 rows = getattr(variable, "kmodels_deferred", None)
                 if rows is not None and rows.has_taken(gradient):
-                    rows.update(gradient, step, float(learning_rate), self._decay_of(variable), self._divisor)
+                    rows.update(self._run_kernel, gradient, step, float(learning_rate), self._decay_of(variable))
                     continue
                 if rows is not None:
                     rows.bring_up_to_date()
