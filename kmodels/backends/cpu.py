@@ -15,6 +15,11 @@ def is_amd_with_avx512():
     return _said("vendor_id") == "AuthenticAMD" and "avx512f" in _flags()
 
 
+def is_amd_with_512_bit_units():
+    """True if it also computes with all 512 bits at once: since Zen 5, whose family is 26; Zen 4 takes two halves."""
+    return is_amd_with_avx512() and int(_said("cpu family")) >= 26
+
+
 def _flags():
     return set(_said("flags", "Features").split())
 

@@ -153,10 +153,16 @@ def assemble(tokenized, labels, rows, length, padding_id):
         labels: int32, (batch,); 0 for fillers.
         weights: float32, (batch,); 1 for sentences, 0 for fillers.
     """
+    starts = tokenized.offsets[rows]
+    counts = tokenized.offsets[rows + 1] - starts  # of a filler less than 1
+    if (counts == length).all():  # nothing to fill up: as in most batches where each length has its own
+        token_ids = tokenized.token_ids[starts[:, None] + np.arange(length)].astype(np.int32)
+        inputs = {"token_ids": token_ids, "padding_mask": np.ones(token_ids.shape, bool)}
+        return inputs, labels[rows].astype(np.int32), np.ones(len(rows), np.float32)
     real = rows != FILLER
     rows = np.where(real, rows, 0)
     starts = tokenized.offsets[rows]
-    counts = np.where(real, tokenized.offsets[rows + 1] - starts, 0)
+    counts = np.where(real, counts, 0)
     position = np.arange(length)
     padding_mask = position < counts[:, None]  # (batch, length)
     # Where there is no token any cell will do: its value is replaced.

@@ -21,19 +21,21 @@ def by_onednn(monkeypatch):
         pytest.skip("this PyTorch has no oneDNN")
     noted, times, plus = [], products._times, products._plus
 
-    def noting(x, kernel, bias=None):
-        noted.append((tuple(x.shape), tuple(kernel.shape)))
-        return times(x, kernel, bias)
+    def noting(x, turned, bias=None):
+        noted.append((tuple(x.shape), tuple(turned.shape)))
+        return times(x, turned, bias)
 
-    def noting_sum(start, x, kernel):
-        noted.append((tuple(x.shape), tuple(kernel.shape)))
-        return plus(start, x, kernel)
+    def noting_sum(start, x, turned):
+        noted.append((tuple(x.shape), tuple(turned.shape)))
+        return plus(start, x, turned)
 
     monkeypatch.setattr(products, "_times", noting)
     monkeypatch.setattr(products, "_plus", noting_sum)
 
     def choose(whether):
         monkeypatch.setattr(products, "_is_onednn_faster", lambda: whether)
+        monkeypatch.setattr(products, "_is_onednn_twice_as_fast", lambda: whether)
+        monkeypatch.setattr(products, "_FEWEST", 1)
         noted.clear()
         return noted
 
@@ -69,32 +71,70 @@ def test_a_product_and_its_gradients_are_those_of_mkl(by_onednn, has_bias, train
             np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-def test_so_are_sums_of_several(by_onednn):
-    from kmodels.backends.torch.products import added
+def test_so_are_several_of_the_same_rows_of_which_each_may_be_frozen(by_onednn):
+    from kmodels.backends.torch.products import of_each
+
+    results = []
+    for whether in (False, True):
+        by_onednn(whether)
+        x, kernels, bias = numbers(5, 3), [numbers(3, 7), numbers(7, 3).t(), numbers(3, 4)], numbers(7)
+        learned = [x, kernels[1], kernels[2], bias]
+        for each in learned:
+            each.requires_grad_()
+        first, second, third = of_each(x, (None, kernels[0]), (bias, kernels[1]), (None, kernels[2]))
+        (first.sum() + 2 * second.sum() + 3 * third.sum()).backward()
+        assert kernels[0].grad is None
+        results.append([each.detach() for each in (first, second, third)] + [each.grad for each in learned])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_so_are_those_of_a_recurrence(by_onednn):
+    """What each of 4 steps adds to what it is given, and the sigmoid of that, for two kernels."""
+    from kmodels.backends.torch.products import Recurrence
 
     results = []
     for whether in (False, True):
         noted = by_onednn(whether)
-        start = numbers(2, 5, 7)
-        results.append(added(start, numbers(2, 5, 3), numbers(2, 7, 3).transpose(1, 2)))
-        assert (start == numbers(2, 5, 7)).all()
-        assert len(noted) == 2 * whether
-    np.testing.assert_allclose(*results, atol=1e-5)
+        starts, states, kernels = numbers(2, 4, 5, 7), numbers(2, 4, 5, 3), numbers(2, 7, 3).transpose(1, 2)
+        recurrence = Recurrence(kernels, 5)
+        of_steps = list(zip(recurrence.steps(starts), recurrence.steps(states), strict=True))
+        sums = [recurrence.added(*step) for step in of_steps]
+        assert (starts == numbers(2, 4, 5, 7)).all()
+        for step in of_steps:
+            recurrence.squash(*step)
+        for number, each in enumerate(sums):
+            np.testing.assert_allclose(starts[:, number], each.sigmoid(), atol=1e-6)
+            np.testing.assert_allclose(each, numbers(2, 4, 5, 7)[:, number] + states[:, number] @ kernels, atol=1e-5)
+        assert len(noted) == whether * 2 * 2 * 4
+        results.append(sums)
+    assert len(results[1]) == 4
 
 
-@pytest.mark.parametrize("in_place", [False, True])
-def test_so_are_their_sigmoids(by_onednn, in_place):
-    from kmodels.backends.torch.products import added, squashed
+def test_so_are_those_of_several(by_onednn):
+    from kmodels.backends.torch.products import batched
 
     for whether in (False, True):
         noted = by_onednn(whether)
-        start, others = numbers(2, 5, 7), (numbers(2, 5, 3), numbers(2, 7, 3).transpose(1, 2))
-        expected = added(start, *others).sigmoid()
-        out = start if in_place else numbers(2, 5, 7)
-        noted.clear()
-        squashed(start, *others, out=out)
+        result = batched(numbers(2, 5, 3), numbers(2, 7, 3).transpose(1, 2))
         assert len(noted) == 2 * whether
-        np.testing.assert_allclose(out, expected, atol=1e-6)
+        np.testing.assert_allclose(result, numbers(2, 5, 3) @ numbers(2, 7, 3).transpose(1, 2), atol=1e-5)
+
+
+def test_where_mkl_is_as_fast_it_begins_products_with_several_at_once(by_onednn, monkeypatch):
+    from kmodels.backends.torch import products
+
+    noted = by_onednn(True)
+    monkeypatch.setattr(products, "_is_onednn_twice_as_fast", lambda: False)
+    recurrence = products.Recurrence(numbers(2, 3, 7), 5)
+    starts, states = (recurrence.steps(numbers(2, 4, 5, dim)) for dim in (7, 3))
+    assert [each.shape for each in starts] == 4 * [(2, 5, 7)]
+    recurrence.added(starts[0], states[0])
+    recurrence.squash(starts[0], states[0])
+    products.batched(numbers(2, 5, 3), numbers(2, 3, 7))
+    assert not noted
+    products.product(None, numbers(5, 3), numbers(3, 7))
+    assert len(noted) == 1
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (2, 5, 3), (3,), (2, 0, 3)], ids=str)
@@ -132,6 +172,23 @@ def test_no_row_and_other_number_formats_are_left_to_pytorch(by_onednn):
     assert product(None, numbers(2, 3).double(), numbers(3, 4).double()).shape == (2, 4)
     assert product(None, numbers(2, 3).to("meta"), numbers(3, 4).to("meta")).shape == (2, 4)
     assert not noted
+
+
+def test_few_multiplications_are_left_to_mkl(by_onednn, monkeypatch):
+    from kmodels.backends.torch import products
+
+    noted = by_onednn(True)
+    monkeypatch.setattr(products, "_FEWEST", 5 * 3 * 4)
+    kernel = numbers(3, 4).requires_grad_()
+    products.product(None, numbers(5, 3), kernel)
+    assert len(noted) == 1
+    products.product(None, numbers(4, 3), kernel)
+    assert len(noted) == 1
+    kernels = numbers(2, 3, 2)
+    assert [type(products.Recurrence(kernels, rows).steps(kernels)[0]) for rows in (4, 5)] == [
+        products.torch.Tensor,
+        tuple,
+    ]
 
 
 def test_what_is_not_to_be_learned_from_is_left_to_mkl(by_onednn):
@@ -239,22 +296,28 @@ def logits(model, ids):
 
 
 @pytest.mark.parametrize(
-    ("vendor", "flags", "expected"),
+    ("vendor", "family", "flags", "is_faster", "is_twice_as_fast"),
     [
-        ("AuthenticAMD", "fma avx2 avx512f avx512_bf16", True),
-        ("AuthenticAMD", "fma avx2", False),
-        ("GenuineIntel", "fma avx2 avx512f amx_bf16", False),
-        ("", "", False),
+        ("AuthenticAMD", 26, "fma avx2 avx512f avx512_bf16", True, True),  # Zen 5
+        ("AuthenticAMD", 25, "fma avx2 avx512f avx512_bf16", True, False),  # Zen 4
+        ("AuthenticAMD", 25, "fma avx2", False, False),  # Zen 3
+        ("GenuineIntel", 6, "fma avx2 avx512f amx_bf16", False, False),
+        ("GenuineIntel", 207, "fma avx2 avx512f amx_bf16", False, False),
+        ("", "", "", False, False),
     ],
 )
-def test_oneDNN_is_for_amd_processors_with_vectors_of_512_bits(monkeypatch, tmp_path, vendor, flags, expected):
+def test_oneDNN_is_for_amd_processors_with_vectors_of_512_bits(
+    monkeypatch, tmp_path, vendor, family, flags, is_faster, is_twice_as_fast
+):
     from kmodels.backends import cpu
     from kmodels.backends.torch import products
 
     path = tmp_path / "cpuinfo"
-    path.write_text(f"processor\t: 0\nvendor_id\t: {vendor}\nmodel name\t: Some CPU @ 2 GHz\nflags\t\t: {flags}\n")
+    lines = ("processor\t: 0", f"vendor_id\t: {vendor}", f"cpu family\t: {family}", "model name\t: Some CPU @ 2 GHz")
+    path.write_text("\n".join([*lines, f"flags\t\t: {flags}\n"]))
     monkeypatch.setattr(cpu, "Path", lambda _: path)
     has_onednn = hasattr(products.torch.ops.mkldnn, "_linear_pointwise")
-    assert products._is_onednn_faster.__wrapped__() == (expected and has_onednn)
+    assert products._is_onednn_faster.__wrapped__() == (is_faster and has_onednn)
+    assert products._is_onednn_twice_as_fast.__wrapped__() == is_twice_as_fast
     assert cpu.name() == "Some CPU @ 2 GHz"
     assert cpu.multiplies_bfloat16() == ("bf16" in flags)

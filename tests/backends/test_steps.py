@@ -92,6 +92,28 @@ def test_a_step_does_what_keras_does(name, recipe):
         np.testing.assert_allclose([*now.values()], [*before.values()], rtol=1e-4)
 
 
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("num_rows", [None, 4])
+def test_the_loss_and_its_gradient_are_those_of_smoothed_cross_entropy(label_smoothing, num_rows):
+    import torch
+
+    from kmodels.backends.torch.steps import _Loss
+    from kmodels.losses import SmoothedCrossEntropy
+
+    numbers = np.random.default_rng(0)
+    labels, weights = torch.tensor([2, 0, 1, 1, 0]), torch.tensor([1.0, 3.0, 1.0, 0.5, 0.0])
+    given = [torch.tensor(numbers.normal(size=(5, 3)), dtype=torch.float32, requires_grad=True)]
+    given.append(given[0].detach().clone().requires_grad_())
+    expected = SmoothedCrossEntropy(label_smoothing, num_rows)(labels, given[0], weights)
+    got, cross_entropies = _Loss.apply(given[1], labels, weights, label_smoothing, num_rows)
+    torch.testing.assert_close(got, expected)
+    torch.testing.assert_close(cross_entropies, torch.nn.functional.cross_entropy(given[1], labels, reduction="none"))
+    assert not cross_entropies.requires_grad
+    for loss in (expected, got):
+        (3 * loss).backward()
+    torch.testing.assert_close(given[1].grad, given[0].grad)
+
+
 def test_a_step_in_bfloat16_does_what_keras_does():
     _, theirs, _ = trained("bert_base_pool", {}, by_keras=True, precision="mixed_bfloat16")
     _, ours, _ = trained("bert_base_pool", {}, by_keras=False, precision="mixed_bfloat16")

@@ -59,16 +59,19 @@ def test_it_is_the_whole_gradient_bit_for_bit_in_every_step(table, shape):
         assert rows_of(gradient._kept)[0].tolist() == sorted(set(places.view(-1).tolist()))
 
 
-def test_different_rows_are_not_added_up_first(table):
+@pytest.mark.parametrize("num_rows", [None, 5])
+def test_different_rows_are_not_added_up_first_and_filled_up(table, num_rows):
     import torch
 
     from kmodels.backends.torch.tables import GradientByRows, take_different
 
-    rows, factor = torch.tensor([3, 8, 1999]), torch.randn(3, 5)
+    rows, factor = torch.tensor([3, 8, 1999]), torch.randn(num_rows or 3, 5)
     gradient = GradientByRows(table)
 
     def loss():
-        return (take_different(table, rows) * factor).sum()
+        taken = take_different(table, rows, num_rows)
+        assert not taken[3:].any()
+        return (taken * factor).sum()
 
     for _ in range(2):
         got, expected = gradient_of(table, loss, [gradient]).clone(), gradient_of(table, loss)

@@ -84,15 +84,63 @@ def test_the_count_of_updates_that_is_set_from_outside_is_read(torch):
     assert rates == [1.0, 0.9, 0.9, 0.8, 0.3, 0.2, 0.3, 0.2]
 
 
-def test_the_count_of_draws_that_is_set_from_outside_is_read(torch):
+def dropped(seed):
+    import torch
+    from keras.src import backend
+
+    return backend.random.dropout(torch.ones(1000), 0.5, seed=seed)
+
+
+def uniform(seed):
     import keras
 
-    layer, ones = keras.layers.Dropout(0.5, seed=1), torch.ones(1000)
-    first, second = layer(ones, training=True), layer(ones, training=True)
-    layer.seed_generator.state.assign([1, 0])
-    assert torch.equal(layer(ones, training=True), first)
-    assert torch.equal(layer(ones, training=True), second)
-    assert layer.seed_generator.state.numpy().tolist() == [1, 2]
+    return keras.random.uniform((1000,), seed=seed)
+
+
+@pytest.mark.parametrize("draw", [dropped, uniform])
+def test_the_count_of_draws_that_is_set_from_outside_is_read(torch, draw):
+    import keras
+
+    seed = keras.random.SeedGenerator(1)
+    first, second = draw(seed), draw(seed)
+    assert not torch.equal(first, second)
+    seed.state.assign([1, 0])
+    assert torch.equal(draw(seed), first)
+    assert torch.equal(draw(seed), second)
+    assert seed.state.numpy().tolist() == [1, 2]
+
+
+def test_uniform_numbers_are_of_their_interval_shape_and_format(torch):
+    import keras
+
+    seed = keras.random.SeedGenerator(1)
+    numbers = keras.random.uniform((200, 500), seed=seed)
+    assert numbers.dtype == torch.float32
+    assert 0 <= numbers.min() < 0.001
+    assert 0.999 < numbers.max() < 1
+    assert abs(numbers.mean() - 0.5) < 5 * (1 / 12 / numbers.numel()) ** 0.5
+    assert keras.random.uniform((3,), dtype="bfloat16", seed=seed).dtype == torch.bfloat16
+    others = keras.random.uniform((1000,), -3.0, 5.0, seed=seed)
+    assert -3 <= others.min() < -2.9
+    assert 4.9 < others.max() < 5
+
+
+def test_batches_are_fed_in_order_as_tensors_and_anew_each_time(torch):
+    from kmodels import backends
+
+    def batches():
+        for number in range(40):
+            inputs = {"token_ids": np.full((2, 3), number, "int32"), "padding_mask": np.ones((2, 3), bool)}
+            yield inputs, np.array([number, 0], "int32"), np.array([1, 0], "float32")
+
+    feed = backends.current().feed(batches, 40)
+    for _ in range(2):
+        fed = list(feed)
+        assert [int(labels[0]) for _, labels, _ in fed] == list(range(40))
+        assert [int(inputs["token_ids"][1, 2]) for inputs, _, _ in fed] == list(range(40))
+    inputs, labels, weights = fed[0]
+    assert [inputs["token_ids"].dtype, inputs["padding_mask"].dtype] == [torch.int32, torch.bool]
+    assert [labels.dtype, weights.dtype] == [torch.int32, torch.float32]
 
 
 @pytest.fixture

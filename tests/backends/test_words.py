@@ -61,18 +61,46 @@ def test_so_it_is_with_other_widths(kernel_sizes):
         np.testing.assert_allclose(ours, theirs, atol=1e-5 * max(1.0, np.abs(theirs).max()))
 
 
-@pytest.mark.parametrize("pooling", ["last", "mean"])
+@pytest.mark.parametrize("pooling", ["last", "mean", "max"])
 def test_so_it_is_with_other_poolings(pooling):
     expected, got = (outcome(made(prepared, "bilstm", pooling=pooling)) for prepared in (False, True))
     for ours, theirs in zip(got, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5 * max(1.0, np.abs(theirs).max()))
 
 
-def test_so_it_is_of_sentences_of_one_word():
-    inputs = {name: value[:, :1] for name, value in INPUTS.items()}
+@pytest.mark.parametrize("length", [1, 2])
+def test_so_it_is_without_padding(length):
+    inputs = {"token_ids": IDS[:, :length] + 1, "padding_mask": np.ones((3, length), bool)}
     expected, got = (outcome(made(prepared, "bilstm"), inputs) for prepared in (False, True))
     for ours, theirs in zip(got, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5 * max(1.0, np.abs(theirs).max()))
+
+
+def test_a_maximum_has_its_gradient_in_equal_parts_where_it_is_and_none_without_words():
+    import torch
+
+    from kmodels.backends.torch.bidirectional import _Largest
+
+    states = torch.randint(-3, 3, (2, 7, 5, 4), generator=torch.Generator().manual_seed(1)).float()  # of few values
+    is_real = torch.arange(7) < torch.tensor([7, 6, 3, 1, 0])[:, None]
+    factor = torch.randn(5, 8)
+    for mask in (None, is_real):
+        found = []
+        for largest in (_Largest.apply, largest_by_torch):
+            given = states.clone().requires_grad_()
+            values = largest(given, mask)
+            (values * factor).sum().backward()
+            found.append((values.detach(), given.grad))
+        torch.testing.assert_close(found[0], found[1])
+
+
+def largest_by_torch(states, is_real):
+    import torch
+
+    if is_real is not None:
+        states = states.masked_fill(~is_real.t()[:, :, None], -torch.inf)
+    largest = states.amax(dim=1)
+    return largest.where(largest > -torch.inf, 0.0).transpose(0, 1).flatten(1)
 
 
 WORDS = {0, 2, 3, 4, 5, 7, 9}
@@ -94,6 +122,7 @@ def num_rows(request, monkeypatch):
     if request.param == "oneDNN" and not hasattr(products.torch.ops.mkldnn, "_linear_pointwise"):
         pytest.skip("this PyTorch has no oneDNN")
     monkeypatch.setattr(products, "_is_onednn_faster", lambda: request.param == "oneDNN")
+    monkeypatch.setattr(products, "_FEWEST", 1)
     return 64 if request.param == "oneDNN" else len(WORDS) + 1
 
 
@@ -118,16 +147,15 @@ def test_so_it_is_in_both_directions_of_an_lstm_with_dropout_on_the_words(monkey
     model, multiplied = made(prepared=True, name="bilstm", dropout=0.5), []
     states = bidirectional._States.apply
 
-    def noted(of_rows, *more):
-        multiplied.append(of_rows)
-        return states(of_rows, *more)
+    def noted(*of_rows_and_more):
+        multiplied.extend(of_rows_and_more[:2])
+        return states(*of_rows_and_more)
 
     monkeypatch.setattr(bidirectional._States, "apply", noted)
     trained_once(model)
-    (of_rows,) = multiplied
     units = model.get_layer("lstm").units
-    without_bias = of_rows[:, :units].any(dim=1).tolist()  # before anything is learned
-    assert without_bias == [True] * 2 * len(WORDS) + [False] * 2 * (num_rows - len(WORDS))
+    without_bias = [of_rows[:, :units].any(dim=1).tolist() for of_rows in multiplied]  # before anything is learned
+    assert without_bias == 2 * [[True] * len(WORDS) + [False] * (num_rows - len(WORDS))]
 
 
 @pytest.mark.parametrize("num_words", [62, 63, 64, 65])

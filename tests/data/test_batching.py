@@ -185,6 +185,16 @@ def test_assemble_gives_the_types_that_models_take():
     assert types == ["int32", "bool", "int32", "float32"]
 
 
+def test_assemble_gives_the_same_of_sentences_that_need_no_padding():
+    tokenized = TokenizedTexts(np.array([5, 6, 7, 8, 9, 3], np.uint16), np.array([0, 2, 3, 5, 6], np.int64))
+    labels, rows = np.array([1, 0, 2, 0]), np.array([2, 0])
+    batch = assemble(tokenized, labels, rows, 2, padding_id=0)
+    inputs, found, weights = assemble(tokenized, labels, np.array([2, 0, 1]), 2, padding_id=0)
+    assert batch[0]["token_ids"].tolist() == [[8, 9], [5, 6]]
+    first = {name: array[:2] for name, array in inputs.items()}
+    assert contents(batch) == contents((first, found[:2], weights[:2]))
+
+
 def test_small_data_gets_few_shapes_and_large_data_ten():
     assert [default_num_buckets(steps) for steps in (1, 63, 200, 2105)] == [1, 3, 10, 12]
     assert default_num_buckets(1, each_is_compiled=False) >= 60  # every length of SST-2

@@ -14,7 +14,8 @@ from torch import distributed
 
 from kmodels.backends import DeviceMemory, cpu, encoder
 from kmodels.backends.torch import graph, kernels, products, steps, tables, words
-from kmodels.backends.torch.dropout import dropout
+from kmodels.backends.torch.dropout import dropout, uniform
+from kmodels.backends.torch.feed import Feed
 from kmodels.backends.torch.optimizer import optimizer_class as optimizer_class
 from kmodels.backends.torch.recurrent import lstm
 from kmodels.errors import RunError, first_line
@@ -30,6 +31,7 @@ def configure(deterministic=False, trains_encoder=False):
     if deterministic != torch.are_deterministic_algorithms_enabled():  # to say so imports all of torch.compile
         torch.use_deterministic_algorithms(deterministic)
     keras_random.dropout = dropout
+    keras_random.uniform = uniform
     keras_backend.lstm = lstm
     keras_backend.numpy.take = tables.take
     keras_backend.numpy.matmul = products.matmul
@@ -98,13 +100,13 @@ def all_reduce(values, operation):
 
 
 def feed(batches, num_steps):
-    """`model.fit` reads a Python generator in order, and keeps its place over epochs.
+    """A DataLoader, which `model.fit` reads in order.
 
     Args:
         batches: function without arguments that starts an iterator of (inputs, labels, weights).
         num_steps: how many batches it gives; not needed here.
     """
-    return batches()
+    return Feed(batches)
 
 
 # Every operation is a call of its own, whatever its shape.

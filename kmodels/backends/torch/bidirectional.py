@@ -2,7 +2,8 @@
 
 What it multiplies a word's vector with is multiplied once however often a batch has the word (`words`), one product has
 the next step of both directions, and what the gates' gradients have in common is found for all steps at once. A tanh is
-found as 2 sigmoid(2x) - 1, for PyTorch's own takes four times as long: the error is 1e-7.
+found as 2 sigmoid(2x) - 1, for PyTorch's own takes four times as long: the error is 1e-7. Of what a maximum over time
+is taken of, its gradient goes straight to the one state that it is from.
 """
 
 import functools
@@ -29,36 +30,46 @@ def call(layer, keras_call, x, padding_mask):
     if rows is None or places is None or rows.dtype != torch.float32 or x.shape[1] == 0:
         return keras_call(x, padding_mask)
     cells = [lstm.cell for lstm in (layer.forward_lstm, layer.backward_lstm)]
-    kernels, recurrent, biases = (
-        [ops.convert_to_tensor(getattr(cell, name)) for cell in cells]
-        for name in ("kernel", "recurrent_kernel", "bias")
-    )
-    both = torch.stack([places, places.gather(1, places_reversed(padding_mask).long())])  # (2, batch, length)
-    of_rows = products.product(torch.cat(biases), rows, torch.cat(kernels, dim=1)).view(2 * len(rows), -1)
-    states = _States.apply(of_rows, both, torch.stack(recurrent))  # (2, length, batch, units)
+    of_rows = products.of_each(rows, *[(_value(cell.bias), _value(cell.kernel)) for cell in cells])
+    recurrent = torch.stack([_value(cell.recurrent_kernel) for cell in cells])
+    is_real = None if padding_mask.all() else padding_mask
+    states = _States.apply(*of_rows, torch.stack([places, _reversed(places, is_real)]), recurrent)
+    if layer.pooling == "max":
+        return _Largest.apply(states, is_real)
     forward, backward = states.transpose(1, 2).unbind()  # (batch, length, units)
     return layer.pooled(forward, backward, padding_mask)
+
+
+def _value(variable):
+    return ops.convert_to_tensor(variable)
+
+
+def _reversed(places, is_real):
+    """Each sentence's places in reversed order, (batch, length); padding stays."""
+    return places.flip(1) if is_real is None else places.gather(1, places_reversed(is_real).long())
 
 
 class _States(torch.autograd.Function):
     """The states of both directions after each word, (2, length, batch, units)."""
 
     @staticmethod
-    def forward(ctx, of_rows, places, recurrent):
+    def forward(ctx, forward_rows, backward_rows, places, recurrent):
         """
         Args:
-            of_rows: float32, (2 * number of rows, 4 * units): each row's, with bias, for forward and backward.
+            forward_rows, backward_rows: float32, (number of rows, 4 * units): what is multiplied of each, with bias.
             places: int64, (2, batch, length): the row of each word in the order of its direction.
             recurrent: float32, (2, units, 4 * units).
         """
         _, batch, length = places.shape
         units = recurrent.shape[1]
-        at = (2 * places.transpose(1, 2) + torch.arange(2)[:, None, None]).reshape(-1)
-        gates = of_rows.index_select(0, at).view(2, length, batch, 4, units)
-        found = [of_rows.new_empty(2, length, batch, units) for _ in range(3)]  # states, cells, squashed cells
+        at = places.transpose(1, 2).reshape(2, -1)
+        gates = recurrent.new_empty(2, length, batch, 4, units)
+        for rows, each_at, found in zip((forward_rows, backward_rows), at, gates.view(2, -1, 4 * units)):
+            torch.index_select(rows, 0, each_at, out=found)
+        found = [recurrent.new_empty(2, length, batch, units) for _ in range(3)]  # states, cells, squashed cells
         _read(gates, recurrent, *found)
         ctx.save_for_backward(at, gates, recurrent, *found)
-        ctx.num_rows = len(of_rows)
+        ctx.num_rows = len(forward_rows)
         return found[0]
 
     @staticmethod
@@ -69,12 +80,43 @@ class _States(torch.autograd.Function):
         of_gates = of_gates.flatten(3)  # (2, length, batch, 4 * units)
         before = states[:, :-1].flatten(1, 2).transpose(1, 2)  # (2, units, (length - 1) * batch)
         of_recurrent = products.batched(before, of_gates[:, 1:].flatten(1, 2))
-        of_rows = _aten.embedding_dense_backward(of_gates.view(len(at), -1), at, ctx.num_rows, -1, False)
-        return of_rows, None, of_recurrent
+        of_rows = [
+            _aten.embedding_dense_backward(gradient, each_at, ctx.num_rows, -1, False)
+            for gradient, each_at in zip(of_gates.flatten(1, 2), at)
+        ]
+        return *of_rows, None, of_recurrent
+
+
+class _Largest(torch.autograd.Function):
+    """Each state's largest value over time, (batch, 2 * units), 0 for a sentence without words."""
+
+    @staticmethod
+    def forward(ctx, states, is_real):
+        """
+        Args:
+            states: float32, (2, length, batch, units).
+            is_real: bool, (batch, length); None where all are.
+        """
+        if is_real is not None:
+            states = states.masked_fill(torch.logical_not(is_real).t()[:, :, None], -torch.inf)
+        largest = states.amax(dim=1)  # (2, batch, units)
+        ctx.save_for_backward(states, largest)
+        return largest.masked_fill(largest == -torch.inf, 0.0).transpose(0, 1).flatten(1)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        states, largest = ctx.saved_tensors
+        # As float32 at once: what is made of bool tensors takes ten times as long.
+        are_largest = torch.eq(states, largest[:, None], out=torch.empty_like(states))
+        gradient = gradient.unflatten(1, (2, -1)).transpose(0, 1).masked_fill(largest == -torch.inf, 0.0)
+        return are_largest.mul_((gradient / are_largest.sum(1))[:, None]), None
 
 
 def _read(gates, recurrent, states, cells, squashed):
     """Fills in what each word makes of the state before, and the gates it does so by.
+
+    In the loop the cells and the squashed cells stand with the other sign, and what is new as a sigmoid: so each word
+    takes two operations less, and all are turned at once.
 
     Args:
         gates: (2, length, batch, 4, units): of the words alone; becomes what lets in, what is kept, what is new, what
@@ -84,22 +126,27 @@ def _read(gates, recurrent, states, cells, squashed):
     """
     gates[:, :, :, 2].mul_(2)
     recurrent = recurrent.unflatten(2, (4, -1)) * recurrent.new_tensor([1.0, 1.0, 2.0, 1.0])[:, None]
-    recurrent, less_one = recurrent.flatten(2), recurrent.new_tensor(-1.0)
-    of_words = (gates.flatten(3), *gates.unbind(3), states, cells, squashed)
-    state = cell = None
-    for gate, takes, keeps, new, shows, next_state, next_cell, flat in zip(*(each.unbind(1) for each in of_words)):
-        if state is None:
-            gate.sigmoid_()
-        else:
-            products.squashed(gate, state, recurrent, out=gate)
-        torch.add(less_one, new, alpha=2, out=new)
-        torch.mul(takes, new, out=next_cell)
+    recurrent = recurrent.flatten(2)
+    recurrence = products.Recurrence(recurrent, gates.shape[2])
+    gates[:, 0].sigmoid_()
+    befores = [None, *recurrence.steps(states)]
+    words = zip(*(each.unbind(1) for each in (*gates.unbind(3), states, cells, squashed)))
+    cell = None
+    for gate, before, word in zip(recurrence.steps(gates.flatten(3)), befores, words):
+        if before is not None:
+            recurrence.squash(gate, before)
+        takes, keeps, new, shows, next_state, next_cell, flat = word
+        torch.addcmul(takes, takes, new, value=-2, out=next_cell)
         if cell is not None:
             next_cell.addcmul_(keeps, cell)
         torch.add(next_cell, next_cell, out=flat).sigmoid_()
-        torch.add(less_one, flat, alpha=2, out=flat)
-        torch.mul(shows, flat, out=next_state)
-        state, cell = next_state, next_cell
+        torch.addcmul(shows, shows, flat, value=-2, out=next_state)
+        cell = next_cell
+    less_one, one = recurrent.new_tensor([-1.0, 1.0])
+    new = gates[:, :, :, 2]
+    torch.add(less_one, new, alpha=2, out=new)
+    torch.add(one, squashed, alpha=-2, out=squashed)
+    cells.neg_()
 
 
 def _derivatives(gates, cells, squashed):
@@ -124,24 +171,19 @@ def _go_back(of_gates, of_cells, gates, of_states, turned):
         gates: (2, length, batch, 4, units).
         turned: (2, 4 * units, units).
     """
-    of_words = (
-        of_gates.flatten(3),
-        of_gates[:, :, :, :3],
-        of_gates[:, :, :, 3],
-        gates[:, :, :, 1],
-        of_cells,
-        of_states,
-    )
+    recurrence = products.Recurrence(turned, gates.shape[2])
+    laters = [None, *recurrence.steps(of_gates.flatten(3))[::-1]]
+    of_words = (of_gates[:, :, :, :3], of_gates[:, :, :, 3], gates[:, :, :, 1], of_cells, of_states)
+    words = zip(*(each.unbind(1)[::-1] for each in of_words))
     cell = torch.zeros_like(of_states[:, 0])
-    on_three, later = cell[:, :, None], None
-    for gate, three, shows, keeps, of_cell, state in zip(*(each.unbind(1)[::-1] for each in of_words)):
+    on_three = cell[:, :, None]
+    for outer, later, (three, shows, keeps, of_cell, state) in zip(recurrence.steps(of_states)[::-1], laters, words):
         if later is not None:
-            state = products.added(state, later, turned)
+            state = recurrence.added(outer, later)
         cell.addcmul_(state, of_cell)
         three.mul_(on_three)
         shows.mul_(state)
         cell.mul_(keeps)
-        later = gate
 
 
 def prepare(layer):

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kmodels.backends.torch.tables import GradientByRows, rows_of
+from kmodels.backends.torch.tables import GradientByRows, filled_up, rows_of
 
 STEPS = 64  # after which all rows are brought up to date
 _TERMS = 4
@@ -78,15 +78,15 @@ class DeferredRows(GradientByRows):
         """Whether no row has missed a step."""
         return self._missed.num_steps == 0
 
-    def read(self, places, are_different):
-        """Rows of the table as they are after all steps, (…, dim)."""
-        if not are_different or len(places) * _SHARE > len(self._updated_in):
+    def read(self, places, num_different=None):
+        """As of all tables, after all steps."""
+        if num_different is None or len(places) * _SHARE > len(self._updated_in):
             self.bring_up_to_date()
-            return super().read(places, are_different)
+            return super().read(places, num_different)
         rows = [tensor.index_select(0, places) for tensor in self._tensors]
         self._catch_up(rows, self._updated_in.index_select(0, places))
         self._taken = places, rows
-        return rows[0].clone()  # what is updated is not what others keep for a gradient
+        return filled_up(rows[0], num_different)  # a copy: what is updated is not what others keep for a gradient
 
     def add(self, places, gradient, are_different):
         """As of all tables; of rows that were taken, the gradient is noted and not written."""
@@ -149,10 +149,10 @@ class DeferredRows(GradientByRows):
         roots = velocities.sqrt()
         divisors = roots + self._epsilon
         parts = roots.div_(divisors)
-        moved = parts * terms[-1]
-        for term in terms[-2:0:-1]:
-            moved.add_(term).mul_(parts)
-        moved.add_(terms[0]).mul_(momentums).div_(divisors)
+        moved = terms[-1]
+        for term in terms[-2::-1]:
+            moved = torch.addcmul(term, parts, moved)
+        moved.mul_(momentums).div_(divisors)
         weights.mul_(kept).sub_(moved)
         momentums.mul_(left)
         velocities.mul_(left_squared)
@@ -172,13 +172,17 @@ class _Missed:
 
     def __init__(self, beta_1, beta_2):
         self.betas = beta_1, beta_2
+        missed = np.arange(STEPS + 1)
+        left, left_squared = beta_1**missed, beta_2**missed
+        terms = left * (1 - beta_2 ** (missed / 2)) ** np.arange(_TERMS)[:, None]
+        self._of_missed = np.stack([left, left_squared, *terms], axis=1)  # (STEPS + 1, 2 + terms)
         self.begin()
 
     def begin(self):
         self.num_steps = 0
-        self._kept = np.ones(STEPS + 1)
-        self._terms = np.zeros((_TERMS, STEPS + 1))
-        self._find_factors()
+        self._factors = np.zeros((STEPS + 1, 3 + _TERMS))
+        self._factors[:, :3] = 1.0
+        self.factors = torch.from_numpy(self._factors.astype(np.float32))
 
     def add_step(self, rate, kept):
         """A step that all rows miss which it does not update.
@@ -188,18 +192,14 @@ class _Missed:
             kept: the part of a weight that its decay leaves.
         """
         self.num_steps += 1
-        earlier = slice(self.num_steps)
-        missed = self.num_steps - np.arange(self.num_steps)
-        beta_1, beta_2 = self.betas
-        self._kept[earlier] *= kept
-        powers = (1 - beta_2 ** (missed / 2)) ** np.arange(_TERMS)[:, None]
-        self._terms[:, earlier] = self._terms[:, earlier] * kept + rate * beta_1**missed * powers
-        self._find_factors()
-
-    def _find_factors(self):
-        missed = np.maximum(self.num_steps - np.arange(STEPS + 1), 0)
-        left = [beta**missed for beta in self.betas]
-        self.factors = torch.from_numpy(np.stack([self._kept, *left, *self._terms], axis=1).astype(np.float32))
+        missed = self._of_missed[self.num_steps : 0 : -1]  # by how many steps a row missed
+        earlier = self._factors[: self.num_steps]
+        earlier[:, 0] *= kept
+        earlier[:, 1:3] = missed[:, :2]
+        terms = earlier[:, 3:]
+        terms *= kept
+        terms += rate * missed[:, 2:]
+        self.factors = torch.from_numpy(self._factors.astype(np.float32))
 
 
 def _watch(variable, deferred):

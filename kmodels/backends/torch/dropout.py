@@ -1,13 +1,29 @@
 """Dropout that draws fewer random numbers on a CPU, and is one kernel on a GPU."""
 
 import torch
+from keras.config import floatx
 from keras.src.backend.torch import random as keras_random
+from keras.src.backend.torch.core import get_device, to_torch_dtype
 from torch.nn import functional
 
 from kmodels.backends.torch.on_host import HostCopy
 
 _CHOICES = 2**16  # of a 16-bit number, which decides about an element
 _keras_dropout = keras_random.dropout
+_keras_uniform = keras_random.uniform
+
+
+def uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None):
+    """Keras's random numbers from 0 to 1 by a seed, which is known without a dozen operations on its state.
+
+    Args:
+        shape, minval, maxval, dtype, seed: as keras.random.uniform has them.
+    """
+    device = get_device()
+    if (minval, maxval) != (0.0, 1.0) or not hasattr(seed, "_initial_seed") or device == "meta":
+        return _keras_uniform(shape, minval, maxval, dtype, seed)
+    generator = torch.Generator(device).manual_seed(_number(seed))
+    return torch.rand(shape, generator=generator, dtype=to_torch_dtype(dtype or floatx()), device=device)
 
 
 def dropout(inputs, rate, noise_shape=None, seed=None):
@@ -76,8 +92,10 @@ class _Dropout(torch.autograd.Function):
     def forward(ctx, inputs, dropped, generator):
         size = inputs.numel()
         numbers = torch.empty(-(-size // 4), dtype=torch.int64).random_(-(2**63), None, generator=generator)
-        stays = numbers.view(torch.int16)[:size].view(inputs.shape) >= dropped - _CHOICES // 2
-        scale = stays.to(inputs.dtype).mul_(_CHOICES / (_CHOICES - dropped))
+        choices = numbers.view(torch.int16)[:size].view(inputs.shape)
+        # Numbers at once: to make them of a bool tensor takes longer than all else.
+        scale = torch.ge(choices, dropped - _CHOICES // 2, out=torch.empty_like(inputs, requires_grad=False))
+        scale.mul_(_CHOICES / (_CHOICES - dropped))
         ctx.save_for_backward(scale)
         return inputs * scale
 

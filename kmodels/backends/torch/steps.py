@@ -56,12 +56,13 @@ class Step:
         with tables.by_rows(self._tables):
             (logits,) = self._computed(inputs, True)
             logits = logits.float()
-            cross_entropies, losses = self._losses_of(logits, labels)
-            loss = self._mean(losses, weights)
+            loss, cross_entropies = _Loss.apply(
+                logits, labels, weights, self._model.loss.label_smoothing, self._model.loss.num_rows
+            )
             self._optimizer.scale_loss(loss).backward()
         with torch.no_grad():
             self._optimizer.apply([tensor.grad for tensor in self._tensors], self._variables)
-            return self._figures(loss.detach(), logits.detach(), cross_entropies.detach(), labels, weights)
+            return self._figures(loss.detach(), logits.detach(), cross_entropies, labels, weights)
 
     def _look_at_model(self):
         """Finds once what a compiled model has."""
@@ -79,24 +80,11 @@ class Step:
         self._tables = [deferred.gradient_of(each, model.optimizer) for each in tables.tables_of(self._variables)]
         self._means, self._finite = [model._loss_tracker, *figures[:-1]], figures[-1]
 
-    def _losses_of(self, logits, labels):
-        """Each sentence's cross-entropy, and what SmoothedCrossEntropy has of it, (batch,)."""
-        log_probabilities = functional.log_softmax(logits, -1)
-        cross_entropies = functional.nll_loss(log_probabilities, labels, reduction="none")
-        smoothing = self._model.loss.label_smoothing
-        if not smoothing:
-            return cross_entropies, cross_entropies
-        return cross_entropies, torch.lerp(cross_entropies, -log_probabilities.mean(-1), smoothing)
-
-    def _mean(self, losses, weights):
-        total, num_rows = (losses * weights).sum(), self._model.loss.num_rows
-        return total / num_rows if num_rows else total / weights.sum().clamp(min=1e-30)
-
     def _figures(self, loss, logits, cross_entropies, labels, weights):
         """Brings the figures up to date, and tells them."""
-        ones = torch.ones_like(weights)
-        of_rows = torch.stack([cross_entropies, (logits.argmax(-1) == labels).float(), ones])  # (3, batch)
-        cross_entropy, correct, rows = of_rows.mv((weights > 0).float()).unbind()
+        are_rows = (weights > 0).float()  # (batch,)
+        cross_entropy, rows = cross_entropies.dot(are_rows), are_rows.sum()
+        correct = (logits.argmax(-1) == labels).float().dot(are_rows)
         totals = [mean.total.value for mean in self._means]
         counts = [mean.count.value for mean in self._means]
         torch._foreach_add_([*totals, *counts[1:]], [loss * len(labels), cross_entropy, correct, rows, rows])
@@ -104,10 +92,43 @@ class Step:
         values = torch._foreach_div(totals, torch._foreach_clamp_min(counts, 1e-30))
         steps, first = self._finite.steps.value, self._finite.first.value
         steps.add_(1)
-        begins = (first == 0) & ~torch.isfinite(logits).all()
-        torch.where(begins, steps, first, out=first)
+        is_finite = torch.linalg.vector_norm(logits, torch.inf) < torch.inf  # the largest; no number if one is none
+        torch.where((first == 0) > is_finite, steps, first, out=first)
         names = [mean.name for mean in self._means]
         return dict(zip(names, values)) | {self._finite.name: first - 1}
+
+
+class _Loss(torch.autograd.Function):
+    """SmoothedCrossEntropy's mean over a batch, and each sentence's cross-entropy without smoothing or a gradient."""
+
+    @staticmethod
+    def forward(ctx, logits, labels, weights, smoothing, num_rows):
+        """
+        Args:
+            logits: float32, (batch, num_classes).
+            labels: int64, (batch,).
+            weights: float32, (batch,).
+            smoothing: the part of a target that all classes share.
+            num_rows: by what a sum is divided; None for the sum of the weights.
+        """
+        log_probabilities = functional.log_softmax(logits, -1)
+        losses = cross_entropies = functional.nll_loss(log_probabilities, labels, reduction="none")
+        if smoothing:
+            losses = torch.lerp(cross_entropies, -log_probabilities.mean(-1), smoothing)
+        parts = weights / (num_rows or weights.sum().clamp(min=1e-30))
+        ctx.save_for_backward(log_probabilities, labels, parts)
+        ctx.smoothing = smoothing
+        ctx.mark_non_differentiable(cross_entropies)
+        return losses.dot(parts), cross_entropies
+
+    @staticmethod
+    def backward(ctx, gradient, _):
+        log_probabilities, labels, parts = ctx.saved_tensors
+        found = log_probabilities.exp()
+        if ctx.smoothing:
+            found.sub_(ctx.smoothing / found.shape[1])
+        found.scatter_add_(1, labels[:, None], found.new_full((len(labels), 1), ctx.smoothing - 1))
+        return found.mul_((parts * gradient)[:, None]), None, None, None, None
 
 
 def _moved(part, device):

@@ -38,10 +38,9 @@ def _vectors(layer, keras_call, token_ids, padding_mask, training=False):
     if token_ids.device.type != "cpu":
         return keras_call(token_ids, padding_mask, training=training)
     words, numbers = tables.distinct(token_ids.reshape(-1).long(), layer.vocabulary_size)
-    rows = tables.take_different(layer.embeddings, words)
+    rows = tables.take_different(layer.embeddings, words, products.rounded(len(words) + 1))
     if training and layer.dropout:
         rows = layer.dropped(rows)
-    rows = functional.pad(rows, (0, 0, 0, products.rounded(len(rows) + 1) - len(rows)))
     shown = layer.shown(padding_mask, training)
     places = numbers.reshape(token_ids.shape).masked_fill(torch.logical_not(shown), len(words))
     vectors = functional.embedding(places, rows, padding_idx=len(words))  # that row is 0 and needs no gradient
