@@ -136,22 +136,29 @@ def serving():
         yield row["connections"], row["sentences_per_request"], speed, part, *times, f"{faults} of {row['requests']:,}"
 
 
-def speed_aims(name):
-    """A row for each aim that a file of `benchmarks/speed.py` has figures for."""
+SPEED = {
+    "without AVX-512": "speed_without_avx512.json",
+    "with AVX-512, Zen 4": "speed_zen4.json",
+    "with AVX-512, Zen 5": "speed.json",
+}  # kinds of processors and the files of `benchmarks/speed.py` that they gave
+
+
+def speed_aims():
+    """A row for each aim that was set for kmodels' speed, and what each kind of processor gave."""
     from benchmarks import targets
 
-    yield "what", "aim", "measured: median (range)", "reached"
-    for row in targets.rows(read(name)):
-        yield row.cells()
+    yield "what", "aim", *SPEED
+    found = [{row.what: row for row in targets.rows(read(name))} for name in SPEED.values()]
+    for what, row in max(found, key=len).items():
+        yield what, row.aim, *(each[what].measured if what in each else "" for each in found)
 
 
 def beside_others():
-    """How many times as fast as others kmodels' fastest backend is, on two kinds of processors: medians of ratios."""
+    """How many times as fast as others kmodels' fastest backend is, on kinds of processors: medians of ratios."""
     from benchmarks import targets
 
-    yield "kmodels' fastest backend ÷ …", "without AVX-512", "with AVX-512"
-    files = ("speed_without_avx512.json", "speed.json")
-    found = [{row.what: statistics.median(row.values) for row in targets.rows(read(name))} for name in files]
+    yield "kmodels' fastest backend ÷ …", *SPEED
+    found = [{row.what: statistics.median(row.values) for row in targets.rows(read(name))} for name in SPEED.values()]
     for what in found[0]:
         if "best backend ÷" in what:
             yield what.replace("best backend ÷ ", ""), *(f"{ratios[what]:.2f}" for ratios in found)
@@ -199,10 +206,8 @@ TABLES = {
     "same everywhere": same_everywhere,
     "serving": serving,
     "beside others": beside_others,
-    "speed aims": functools.partial(speed_aims, "speed.json"),
-    "speed sides": functools.partial(speed_sides, "speed.json"),
-    "speed aims without AVX-512": functools.partial(speed_aims, "speed_without_avx512.json"),
-    "speed sides without AVX-512": functools.partial(speed_sides, "speed_without_avx512.json"),
+    "speed aims": speed_aims,
+    **{f"speed {kind}": functools.partial(speed_sides, name) for kind, name in SPEED.items()},
     "prediction memory": prediction_memory,
 }
 
@@ -219,7 +224,7 @@ def filled(text):
     def table(match):
         return f"<!-- table: {match[1]} -->\n\n{markdown(TABLES[match[1]]())}\n\n<!-- end of table -->"
 
-    return re.sub(r"<!-- table: ([\w -]+) -->.*?<!-- end of table -->", table, text, flags=re.DOTALL)
+    return re.sub(r"<!-- table: ([\w ,-]+) -->.*?<!-- end of table -->", table, text, flags=re.DOTALL)
 
 
 def documents():

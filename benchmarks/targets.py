@@ -30,18 +30,21 @@ class Row(NamedTuple):
         middle = statistics.median(self.values)
         return middle >= self.bound if self.at_least else middle <= self.bound
 
-    def cells(self):
-        """(what, bound, median (range), yes or no), as text."""
-        bound = f"{'at least' if self.at_least else 'at most'} {_shown(self.bound, self.unit)}"
-        middle, least, most = (_shown(of(self.values), self.unit) for of in (statistics.median, min, max))
+    @property
+    def aim(self):
+        return f"{'at least' if self.at_least else 'at most'} {self._shown(self.bound)}{self.unit and ' ' + self.unit}"
+
+    @property
+    def measured(self):
+        """The median, the range, and whether the aim is missed, as text."""
+        middle, least, most = (self._shown(of(self.values)) for of in (statistics.median, min, max))
         spread = f" ({least} to {most})" if len(self.values) > 1 else ""
-        return self.what, bound, middle + spread, "yes" if self.reached else "no"
+        return middle + spread + ("" if self.reached else ", **missed**")
 
-
-def _shown(value, unit):
-    if unit == "":
-        return f"{value:.1%}"
-    return f"{value:.2f} {unit}" if unit != "MiB" else f"{value:,.0f} {unit}"
+    def _shown(self, value):
+        if self.unit == "":
+            return f"{value:.1%}"
+        return f"{value:.2f}" if self.unit != "MiB" else f"{value:,.0f}"
 
 
 def rows(found):
