@@ -2,8 +2,8 @@
 
 What it multiplies a word's vector with is multiplied once however often a batch has the word (`words`), one product has
 the next step of both directions, and what the gates' gradients have in common is found for all steps at once. A tanh is
-found as 2 sigmoid(2x) - 1, for PyTorch's own takes four times as long: the error is 1e-7. Of what a maximum over time
-is taken of, its gradient goes straight to the one state that it is from.
+found as 2 sigmoid(2x) - 1, for PyTorch's own takes four times as long: the error is 1e-7. A maximum over time has its
+gradient in closed form.
 """
 
 import functools
