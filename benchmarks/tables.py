@@ -149,8 +149,9 @@ def speed_aims():
 
     yield "what", "aim", *SPEED
     found = [{row.what: row for row in targets.rows(read(name))} for name in SPEED.values()]
-    for what, row in max(found, key=len).items():
-        yield what, row.aim, *(each[what].measured if what in each else "" for each in found)
+    aims = {what: row.aim for each in sorted(found, key=len, reverse=True) for what, row in each.items()}
+    for what, aim in aims.items():
+        yield what, aim, *(each[what].measured if what in each else "" for each in found)
 
 
 def beside_others():
