@@ -89,6 +89,22 @@ def test_so_are_several_of_the_same_rows_of_which_each_may_be_frozen(by_onednn):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
+@pytest.mark.parametrize("is_twice_as_fast", [False, True])
+@pytest.mark.parametrize("out", [2, 3, 4])
+def test_the_gradient_of_a_kernel_no_wider_than_high_is_mkls_where_onednn_is_not_twice_as_fast(
+    by_onednn, monkeypatch, out, is_twice_as_fast
+):
+    from kmodels.backends.torch import products
+
+    noted = by_onednn(True)
+    monkeypatch.setattr(products, "_is_onednn_twice_as_fast", lambda: is_twice_as_fast)
+    x, kernel, gradient = numbers(5, 3).requires_grad_(), numbers(3, out).requires_grad_(), numbers(5, out)
+    products.product(None, x, kernel).backward(gradient)
+    assert len(noted) == (2 if out <= 3 and not is_twice_as_fast else 3)
+    np.testing.assert_allclose(kernel.grad, numbers(5, 3).t() @ gradient, atol=1e-5)
+    np.testing.assert_allclose(x.grad, gradient @ numbers(3, out).t(), atol=1e-5)
+
+
 def test_so_are_those_of_a_recurrence(by_onednn):
     """What each of 4 steps adds to what it is given, and the sigmoid of that, for two kernels."""
     from kmodels.backends.torch.products import Recurrence
