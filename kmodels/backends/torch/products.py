@@ -1,9 +1,9 @@
 """Products of matrices on a CPU, by the library that knows the processor.
 
 PyTorch multiplies float32 matrices by MKL, which uses vectors of 512 bits on Intel's processors alone: on an AMD one
-that has them, oneDNN, which PyTorch has for other number formats, is faster: by a tenth on Zen 4, which computes with
-256 bits at once, and twice as fast since Zen 5 (docs/performance.md). Who sets `torch.backends.mkldnn.enabled = False`
-has MKL's.
+that has them, oneDNN, which PyTorch has for other number formats, is faster: twice as fast since Zen 5, by a tenth on
+Zen 4, which computes with 256 bits at once and where MKL keeps what oneDNN is slower at (docs/performance.md). Who sets
+`torch.backends.mkldnn.enabled = False` has MKL's.
 """
 
 import functools
