@@ -29,6 +29,12 @@ def test_as_many_are_dropped_as_should_be_and_the_rest_is_scaled(drop, rate):
     np.testing.assert_allclose(left[left != 0], 1 / (1 - rate), rtol=1e-3)
 
 
+def test_a_rate_too_small_for_16_bits_is_what_it_is(drop):
+    left = drop(rate=1e-6)
+    assert (left == 0).sum() < 3
+    np.testing.assert_allclose(left.max(), 1 / (1 - 1e-6), rtol=1e-6)
+
+
 @pytest.mark.parametrize("distance", [1, 2, 3, 4, 8, 16, 64, 384, 1536])
 def test_no_element_tells_of_another(drop, distance):
     stays = drop(rate=0.5) != 0

@@ -120,6 +120,20 @@ def test_a_step_in_bfloat16_does_what_keras_does():
     np.testing.assert_allclose(ours[-1]["loss"], theirs[-1]["loss"], rtol=2e-2)
 
 
+@pytest.mark.parametrize("settings", [{}, {"use_bias": False}, {"activation": "relu"}], ids=str)
+@pytest.mark.parametrize("shape", [(5, 4), (5, 2, 4)], ids=str)
+def test_a_dense_layer_gives_what_keras_has_it_give(shape, settings):
+    import keras
+    import torch
+
+    from kmodels.backends.torch import graph
+
+    inputs = keras.Input(shape[1:])
+    model = keras.Model(inputs, keras.layers.Dense(3, bias_initializer="ones", **settings)(inputs))
+    given = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(*graph.function_of(model)(given, False), model(given))
+
+
 def test_logits_that_are_no_numbers_are_counted_from_their_first_step():
     import keras
 

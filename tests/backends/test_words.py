@@ -179,6 +179,7 @@ def test_a_word_is_dropped_in_part_everywhere_alike():
     whole, dropped = (
         layer.call(*map(_tensor, INPUTS.values()), training=training).detach() for training in (False, True)
     )
+    assert [int(each.state[1]) for each in (layer.dropout_generator, layer.seed_generator)] == [1, 0]
     assert (dropped[0, 0] == dropped[0, 2]).all() and (dropped[0, 1] == dropped[1, 0]).all()
     real = whole[_tensor(INPUTS["padding_mask"])].unique(dim=0)
     parts = dropped[_tensor(INPUTS["padding_mask"])].unique(dim=0)

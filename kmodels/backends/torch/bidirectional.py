@@ -9,11 +9,11 @@ gradient in closed form.
 import functools
 
 import torch
-from keras import ops
 
 from kmodels.backends.torch import products
 from kmodels.layers.bidirectional_lstm import places_reversed
 
+_ONE, _LESS_ONE = torch.tensor([1.0, -1.0])
 _aten = torch.ops.aten
 
 
@@ -30,18 +30,14 @@ def call(layer, keras_call, x, padding_mask):
     if rows is None or places is None or rows.dtype != torch.float32 or x.shape[1] == 0:
         return keras_call(x, padding_mask)
     cells = [lstm.cell for lstm in (layer.forward_lstm, layer.backward_lstm)]
-    of_rows = products.of_each(rows, *[(_value(cell.bias), _value(cell.kernel)) for cell in cells])
-    recurrent = torch.stack([_value(cell.recurrent_kernel) for cell in cells])
+    of_rows = products.of_each(rows, *[(cell.bias._value, cell.kernel._value) for cell in cells])
+    recurrent = [cell.recurrent_kernel._value for cell in cells]
     is_real = None if padding_mask.all() else padding_mask
-    states = _States.apply(*of_rows, torch.stack([places, _reversed(places, is_real)]), recurrent)
+    states = _States.apply(*of_rows, torch.stack([places, _reversed(places, is_real)]), *recurrent)
     if layer.pooling == "max":
         return _Largest.apply(states, is_real)
     forward, backward = states.transpose(1, 2).unbind()  # (batch, length, units)
     return layer.pooled(forward, backward, padding_mask)
-
-
-def _value(variable):
-    return ops.convert_to_tensor(variable)
 
 
 def _reversed(places, is_real):
@@ -53,13 +49,14 @@ class _States(torch.autograd.Function):
     """The states of both directions after each word, (2, length, batch, units)."""
 
     @staticmethod
-    def forward(ctx, forward_rows, backward_rows, places, recurrent):
+    def forward(ctx, forward_rows, backward_rows, places, forward_kernel, backward_kernel):
         """
         Args:
             forward_rows, backward_rows: float32, (number of rows, 4 * units): what is multiplied of each, with bias.
             places: int64, (2, batch, length): the row of each word in the order of its direction.
-            recurrent: float32, (2, units, 4 * units).
+            forward_kernel, backward_kernel: float32, (units, 4 * units): what the states before are multiplied with.
         """
+        recurrent = torch.stack([forward_kernel, backward_kernel])
         _, batch, length = places.shape
         units = recurrent.shape[1]
         at = places.transpose(1, 2).reshape(2, -1)
@@ -84,7 +81,7 @@ class _States(torch.autograd.Function):
             _aten.embedding_dense_backward(gradient, each_at, ctx.num_rows, -1, False)
             for gradient, each_at in zip(of_gates.flatten(1, 2), at)
         ]
-        return *of_rows, None, of_recurrent
+        return *of_rows, None, *of_recurrent
 
 
 class _Largest(torch.autograd.Function):
@@ -100,16 +97,21 @@ class _Largest(torch.autograd.Function):
         if is_real is not None:
             states = states.masked_fill(torch.logical_not(is_real).t()[:, :, None], -torch.inf)
         largest = states.amax(dim=1)  # (2, batch, units)
-        ctx.save_for_backward(states, largest)
-        return largest.masked_fill(largest == -torch.inf, 0.0).transpose(0, 1).flatten(1)
+        are_none = None if is_real is None else largest == -torch.inf
+        ctx.save_for_backward(states, largest, are_none)
+        return _masked(largest, are_none).transpose(0, 1).flatten(1)
 
     @staticmethod
     def backward(ctx, gradient):
-        states, largest = ctx.saved_tensors
+        states, largest, are_none = ctx.saved_tensors
         # As float32 at once: what is made of bool tensors takes ten times as long.
         are_largest = torch.eq(states, largest[:, None], out=torch.empty_like(states))
-        gradient = gradient.unflatten(1, (2, -1)).transpose(0, 1).masked_fill(largest == -torch.inf, 0.0)
+        gradient = _masked(gradient.unflatten(1, (2, -1)).transpose(0, 1), are_none)
         return are_largest.mul_((gradient / are_largest.sum(1))[:, None]), None
+
+
+def _masked(values, are_none):
+    return values if are_none is None else values.masked_fill(are_none, 0.0)
 
 
 def _read(gates, recurrent, states, cells, squashed):
@@ -125,8 +127,7 @@ def _read(gates, recurrent, states, cells, squashed):
         states, cells, squashed: (2, length, batch, units); the last are the tanh of cells.
     """
     gates[:, :, :, 2].mul_(2)
-    recurrent = recurrent.unflatten(2, (4, -1)) * recurrent.new_tensor([1.0, 1.0, 2.0, 1.0])[:, None]
-    recurrent = recurrent.flatten(2)
+    in_new = recurrent.unflatten(2, (4, -1))[:, :, 2].mul_(2)
     recurrence = products.Recurrence(recurrent, gates.shape[2])
     gates[:, 0].sigmoid_()
     befores = [None, *recurrence.steps(states)]
@@ -142,10 +143,10 @@ def _read(gates, recurrent, states, cells, squashed):
         torch.add(next_cell, next_cell, out=flat).sigmoid_()
         torch.addcmul(shows, shows, flat, value=-2, out=next_state)
         cell = next_cell
-    less_one, one = recurrent.new_tensor([-1.0, 1.0])
+    in_new.div_(2)
     new = gates[:, :, :, 2]
-    torch.add(less_one, new, alpha=2, out=new)
-    torch.add(one, squashed, alpha=-2, out=squashed)
+    torch.add(_LESS_ONE, new, alpha=2, out=new)
+    torch.add(_ONE, squashed, alpha=-2, out=squashed)
     cells.neg_()
 
 

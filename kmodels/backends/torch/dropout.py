@@ -1,5 +1,7 @@
 """Dropout that draws fewer random numbers on a CPU, and is one kernel on a GPU."""
 
+import functools
+
 import torch
 from keras.config import floatx
 from keras.src.backend.torch import random as keras_random
@@ -8,7 +10,7 @@ from torch.nn import functional
 
 from kmodels.backends.torch.on_host import HostCopy
 
-_CHOICES = 2**16  # of a 16-bit number, which decides about an element
+_KINDS = [(torch.int8, 2**8), (torch.int16, 2**16)]  # of numbers that decide about an element, how many there are
 _keras_dropout = keras_random.dropout
 _keras_uniform = keras_random.uniform
 
@@ -29,23 +31,39 @@ def uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None):
 def dropout(inputs, rate, noise_shape=None, seed=None):
     """Keras's dropout.
 
-    On a CPU each random number of 64 bits decides about four elements: PyTorch draws one for each, in one thread (on
-    processors that are not Intel's), a seventh of an encoder's step. The rate is that asked for to 1 / 131,072, and
-    what stays is scaled by just that. On a GPU it is PyTorch's one kernel: Keras's are six, and wait for the device to
-    tell the seed.
+    On a CPU each random number of 64 bits decides about four elements, or about eight where the rate is so many 256ths:
+    PyTorch draws one for each, in one thread (on processors that are not Intel's), a seventh of an encoder's step. The
+    rate is that asked for to 1 / 131,072, and what stays is scaled by just that. On a GPU it is PyTorch's one kernel:
+    Keras's are six, and wait for the device to tell the seed.
 
     Args:
         inputs: torch.Tensor, float.
         rate, noise_shape, seed: as keras.random.dropout has them.
     """
-    dropped = round(rate * _CHOICES)
     kind = inputs.device.type
-    if kind not in ("cpu", "cuda") or noise_shape is not None or not 0 < dropped < _CHOICES:
+    if kind not in ("cpu", "cuda") or noise_shape is not None or _choice(rate) is None:
         return _keras_dropout(inputs, rate, noise_shape, seed)
     number = None if seed is None or getattr(seed, "_initial_seed", seed) is None else _number(seed)
-    if kind == "cuda":
-        return _on_gpu(inputs, rate, number)
-    return _Dropout.apply(inputs, dropped, None if number is None else torch.Generator().manual_seed(number))
+    return _on_gpu(inputs, rate, number) if kind == "cuda" else inputs * _scale(inputs, rate, number)
+
+
+@functools.cache
+def _choice(rate):
+    """(type of a number that decides, the least one that lets an element stay, by what this is multiplied) or None."""
+    kind, number = next((each for each in _KINDS if rate * each[1] % 1 == 0), _KINDS[-1])
+    dropped = round(rate * number)
+    return (kind, dropped - number // 2, number / (number - dropped)) if 0 < dropped < number else None
+
+
+def _scale(inputs, rate, number):
+    """What to multiply elements with: 0, or what makes up for those that have 0."""
+    kind, least, factor = _choice(rate)
+    numbers = torch.empty(-(-inputs.numel() * kind.itemsize // 8), dtype=torch.int64)
+    numbers.random_(-(2**63), None, generator=None if number is None else torch.Generator().manual_seed(number))
+    scale = torch.empty(inputs.shape, dtype=inputs.dtype)
+    numbers = numbers.view(kind).as_strided(scale.shape, scale.stride())
+    # As numbers at once: to make them of a bool tensor takes longer than all else.
+    return torch.ge(numbers, least, out=scale).mul_(factor)
 
 
 def _number(seed):
@@ -60,10 +78,9 @@ def _number(seed):
     else:
         if not hasattr(seed, "on_host"):
             seed.on_host = HostCopy()
-        state = seed.state.value
+        state = seed.state._value
         first, call = seed.on_host.numbers(state)
-        with torch.no_grad():
-            state[1].add_(1)
+        state[1].add_(1)
         seed.on_host.counted(state)
     mixed = (first % 2**32 << 32) + call % 2**32 + 0x9E3779B97F4A7C15
     mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 % 2**64
@@ -83,23 +100,3 @@ def _on_gpu(inputs, rate, number):
     finally:
         generator.manual_seed(seed)
         generator.set_offset(offset)
-
-
-class _Dropout(torch.autograd.Function):
-    """Elements times 0 or a scale, the same in the gradient."""
-
-    @staticmethod
-    def forward(ctx, inputs, dropped, generator):
-        size = inputs.numel()
-        numbers = torch.empty(-(-size // 4), dtype=torch.int64).random_(-(2**63), None, generator=generator)
-        choices = numbers.view(torch.int16)[:size].view(inputs.shape)
-        # Numbers at once: to make them of a bool tensor takes longer than all else.
-        scale = torch.ge(choices, dropped - _CHOICES // 2, out=torch.empty_like(inputs, requires_grad=False))
-        scale.mul_(_CHOICES / (_CHOICES - dropped))
-        ctx.save_for_backward(scale)
-        return inputs * scale
-
-    @staticmethod
-    def backward(ctx, gradient):
-        (scale,) = ctx.saved_tensors
-        return gradient * scale, None, None

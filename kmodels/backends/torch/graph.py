@@ -4,12 +4,16 @@ Before each layer's work Keras looks at its arguments, converts them, finds out 
 PyTorch, where all of that happens in every step, more than the work of a small layer. Here it is found out once.
 """
 
+import functools
+
 import keras
 import torch
 from keras import tree
 from keras.src.backend.common.variables import AutocastScope
 from keras.src.backend.torch.core import to_torch_dtype
 from keras.src.models.functional import Functional
+
+from kmodels.backends.torch import kernels
 
 # Layers that do nothing beside their `call`, and call no others as layers; of their very class and not derived ones.
 _PLAIN = {
@@ -117,6 +121,7 @@ def _function_of(operation):
     dtype = to_torch_dtype(operation.input_dtype) if operation.autocast else None
     scope = operation.compute_dtype if operation.compute_dtype != operation.variable_dtype else None
     takes_training = operation._call_has_training_arg
+    work = functools.partial(_dense, operation) if type(operation) is keras.layers.Dense else operation.call
 
     def call(args, kwargs, training):
         if dtype is not None:
@@ -124,9 +129,17 @@ def _function_of(operation):
         if takes_training:
             kwargs = kwargs | {"training": training}
         with AutocastScope(scope):
-            return operation.call(*args, **kwargs)
+            return work(*args, **kwargs)
 
     return call
+
+
+def _dense(layer, x, training=None):
+    """Dense.call, of one row for each sentence in one operation."""
+    if x.dim() != 2 or layer.bias is None:
+        return layer.call(x)
+    found = kernels.product(x, layer)
+    return found if layer.activation is None else layer.activation(found)
 
 
 def _is_plain(layer):

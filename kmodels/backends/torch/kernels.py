@@ -46,7 +46,7 @@ def _hidden(padding_mask, heads, dtype):
 
 def product(x, *layers):
     """As `kmodels.backends.encoder` says; of several layers, their kernels side by side."""
-    kernels = [_value(layer.kernel, x).reshape(x.shape[1], -1) for layer in layers]
+    kernels = [_value(_kernel(layer), x).reshape(x.shape[1], -1) for layer in layers]
     biases = [_value(layer.bias, x).reshape(-1) for layer in layers]
     kernel = kernels[0] if len(kernels) == 1 else torch.cat(kernels, 1)
     bias = biases[0] if len(biases) == 1 else torch.cat(biases)
@@ -66,6 +66,11 @@ def normalised(x, layer):
 
 def dropped(x, layer, training):
     return dropout(x, layer.rate, seed=layer.seed_generator) if training and layer.rate else x
+
+
+def _kernel(layer):
+    """A layer's kernel; Keras's property looks for low-rank updates and for a dozen kinds of quantisation."""
+    return layer.kernel if layer.lora_enabled or layer.quantization_mode else layer._kernel
 
 
 def _value(weight, x):

@@ -47,8 +47,8 @@ def _fused(kind: Any):
                 super().apply(grads, variables)
             else:
                 self._backend_apply_gradients(grads, variables)
-                self._iterations.value.add_(1)
-            self._batches_on_host.counted(self._iterations.value)
+                self._iterations._value.add_(1)
+            self._batches_on_host.counted(self._iterations._value)
 
         def _are_plain(self, variables):
             """True for those of which Keras would only find out, in every step, that nothing else is to be done."""
@@ -62,7 +62,7 @@ def _fused(kind: Any):
 
         def _batches(self):
             """How many batches were seen."""
-            return self._batches_on_host.numbers(self._iterations.value)[0]
+            return self._batches_on_host.numbers(self._iterations._value)[0]
 
         def _get_current_learning_rate(self):
             if not isinstance(self._learning_rate, LearningRateSchedule):

@@ -91,7 +91,8 @@ class Recurrence:
     def squash(self, start, x):
         """Makes of start the sigmoid of what `added` gives."""
         if not self._turned:
-            torch.baddbmm(start, x, self._kernels, out=start).sigmoid_()
+            # Added to start in place, where the rows of each lie apart in memory, one would follow the other.
+            torch.sigmoid(torch.baddbmm(start, x, self._kernels), out=start)
             return
         for each, found in zip(start, self._sums(start, x)):
             torch.sigmoid(found, out=each)
@@ -106,7 +107,7 @@ def _are_for_onednn(x, kernel):
 
 def _is_for_onednn(num_multiplications, x):
     is_float32 = x.dtype == torch.float32 and x.device.type == "cpu"
-    return is_float32 and _has_onednn() and num_multiplications >= _FEWEST
+    return num_multiplications >= _FEWEST and is_float32 and _has_onednn()
 
 
 def _is_each_for_onednn(num_multiplications, x):

@@ -2,7 +2,8 @@
 
 In every step Keras's own looks at the structure of targets, losses and figures, asks the whole model for its weights
 several times, and computes each figure by a dozen small operations. Here the same is done for just the loss and the
-figures that a run has (`kmodels.loop.compile_model`). Weights, moments, seeds and figures stay in Keras's variables.
+figures that a run has (`kmodels.loop.compile_model`). Weights, moments, seeds and figures stay in Keras's variables,
+whose tensors are taken as they are: `value` first asks for scopes, which cost a step more than what is done to them.
 """
 
 from typing import Any
@@ -85,12 +86,12 @@ class Step:
         are_rows = (weights > 0).float()  # (batch,)
         cross_entropy, rows = cross_entropies.dot(are_rows), are_rows.sum()
         correct = (logits.argmax(-1) == labels).float().dot(are_rows)
-        totals = [mean.total.value for mean in self._means]
-        counts = [mean.count.value for mean in self._means]
+        totals = [mean.total._value for mean in self._means]
+        counts = [mean.count._value for mean in self._means]
         torch._foreach_add_([*totals, *counts[1:]], [loss * len(labels), cross_entropy, correct, rows, rows])
         counts[0].add_(len(labels))
         values = torch._foreach_div(totals, torch._foreach_clamp_min(counts, 1e-30))
-        steps, first = self._finite.steps.value, self._finite.first.value
+        steps, first = self._finite.steps._value, self._finite.first._value
         steps.add_(1)
         is_finite = torch.linalg.vector_norm(logits, torch.inf) < torch.inf  # the largest; no number if one is none
         torch.where((first == 0) > is_finite, steps, first, out=first)

@@ -12,6 +12,7 @@ from keras import ops
 from torch.nn import functional
 
 from kmodels.backends.torch import bidirectional, products, tables
+from kmodels.backends.torch.dropout import dropout, uniform
 from kmodels.layers.bidirectional_lstm import BidirectionalLSTM
 from kmodels.layers.convolutions import ConvolutionMaxima
 from kmodels.layers.word_embedding import WordEmbedding
@@ -40,12 +41,20 @@ def _vectors(layer, keras_call, token_ids, padding_mask, training=False):
     words, numbers = tables.distinct(token_ids.reshape(-1).long(), layer.vocabulary_size)
     rows = tables.take_different(layer.embeddings, words, products.rounded(len(words) + 1))
     if training and layer.dropout:
-        rows = layer.dropped(rows)
-    shown = layer.shown(padding_mask, training)
+        rows = dropout(rows, layer.dropout, seed=layer.dropout_generator)
+    shown = _shown(layer, padding_mask, training)
     places = numbers.reshape(token_ids.shape).masked_fill(torch.logical_not(shown), len(words))
     vectors = functional.embedding(places, rows, padding_idx=len(words))  # that row is 0 and needs no gradient
     vectors.kmodels_rows_at = rows, places  # type: ignore[attr-defined]
     return vectors
+
+
+def _shown(layer, padding_mask, training):
+    """WordEmbedding.shown, by the same random numbers."""
+    if not training or not layer.word_dropout:
+        return padding_mask
+    draw = uniform(padding_mask.shape, seed=layer.seed_generator)  # (batch, length)
+    return torch.ge(draw, layer.word_dropout).logical_and_(padding_mask)
 
 
 def _maxima(layer, keras_call, windows, x, padding_mask):
