@@ -10,7 +10,7 @@ Importing this loads no framework: each name is loaded when it is first used.
 
 import importlib
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 _HOMES = {
     "train": "kmodels.training",

@@ -14,8 +14,8 @@ class WordEmbedding(keras.layers.Layer):
         vocabulary_size: number of words.
         embedding_dim: size of a word's vector.
         word_dropout: part of the words that a training batch shows as zero vectors (Iyyer et al. 2015, section 4).
-        dropout: part of a vector's elements that training drops, the same ones wherever a batch has the word, so that
-            what is computed of a word is the same everywhere (Gal & Ghahramani 2016, section 4, drop whole words so).
+        dropout: part of a vector's elements that training drops, to the nearest number of them, the same ones of all
+            words of a batch and others in the next: what is multiplied with them need not be (Sarma et al. 2021).
         limit: initial vectors are uniform within ± this (Kim 2014 has 0.25).
         table: initial vectors to take instead, float32, (vocabulary_size, embedding_dim).
         learning_rate_factor: the vectors learn at this part of the rate (`kmodels.optimizers`).
@@ -27,6 +27,8 @@ class WordEmbedding(keras.layers.Layer):
 
     Returns:
         float, (batch, length, embedding_dim); zero on padding.
+
+    Source: of such dropout, Sarma et al. 2021, "Structured in Space, Randomized in Time" (NeurIPS).
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class WordEmbedding(keras.layers.Layer):
         self.embedding_dim = embedding_dim
         self.word_dropout = word_dropout
         self.dropout = dropout
+        self.num_dropped = min(round(dropout * embedding_dim), embedding_dim - 1)
         self.limit = limit
         self.table = table
         self.learning_rate_factor = learning_rate_factor
@@ -70,20 +73,19 @@ class WordEmbedding(keras.layers.Layer):
 
     def call(self, token_ids, padding_mask, training=False):
         x = ops.take(self.embeddings, token_ids, axis=0)  # (batch, length, embedding_dim)
-        if training and self.dropout:
-            of_tokens = self.dropped(ops.ones_like(ops.reshape(x, (-1, self.embedding_dim))))
-            x = x * ops.take(of_tokens, self._last_of_word(token_ids), axis=0)
+        if training and self.num_dropped:
+            x = x * (ops.cast(self.kept(), x.dtype) * self.factor)
         return x * ops.cast(self.shown(padding_mask, training), x.dtype)[:, :, None]
 
-    def dropped(self, rows):
-        """Rows, (…, embedding_dim), with some elements 0 and the others larger by as much."""
-        return keras.random.dropout(rows, self.dropout, seed=self.dropout_generator)
+    @property
+    def factor(self):
+        """By what the elements that training keeps are multiplied."""
+        return self.embedding_dim / (self.embedding_dim - self.num_dropped)
 
-    def _last_of_word(self, token_ids):
-        """The number of the batch's last token that is the same word: int32, (batch, length)."""
-        words = ops.reshape(token_ids, (-1,))
-        numbers = ops.arange(ops.size(words), dtype="int32")
-        return ops.take(ops.segment_max(numbers, words, num_segments=self.vocabulary_size), token_ids, axis=0)
+    def kept(self):
+        """Which elements of its words' vectors the next batch keeps: bool, (embedding_dim,)."""
+        draw = keras.random.uniform((self.embedding_dim,), seed=self.dropout_generator)
+        return ops.argsort(ops.argsort(draw)) >= self.num_dropped
 
     def shown(self, padding_mask, training):
         """Which tokens have their word's vector: bool, (batch, length)."""

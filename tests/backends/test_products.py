@@ -71,6 +71,28 @@ def test_a_product_and_its_gradients_are_those_of_mkl(by_onednn, has_bias, train
             np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
+@pytest.mark.parametrize("is_onednn", [True, False])
+def test_only_some_rows_of_kernels_are_multiplied_and_the_others_learn_nothing(by_onednn, is_onednn):
+    import torch
+
+    from kmodels.backends.torch.products import of_each
+
+    by_onednn(is_onednn)
+    x, kernels, bias, columns = numbers(5, 2), [numbers(4, 7), numbers(6, 4).t()], numbers(6), torch.tensor([1, 3])
+    learned = [x, *kernels, bias]
+    for each in learned:
+        each.requires_grad_()
+    got = of_each(x, (None, kernels[0]), (bias, kernels[1]), columns=columns)
+    (got[0].sum() + 2 * got[1].square().sum()).backward()
+    ours = [each.grad for each in learned]
+    for each in learned:
+        each.grad = None
+    expected = [x @ kernels[0][columns], x @ kernels[1][columns] + bias]
+    (expected[0].sum() + 2 * expected[1].square().sum()).backward()
+    torch.testing.assert_close(got, tuple(expected) if is_onednn else expected)
+    torch.testing.assert_close(ours, [each.grad for each in learned])
+
+
 def test_so_are_several_of_the_same_rows_of_which_each_may_be_frozen(by_onednn):
     from kmodels.backends.torch.products import of_each
 

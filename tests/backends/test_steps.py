@@ -28,6 +28,8 @@ def trained(name, recipe, by_keras, precision="float32"):
     from kmodels import backends, loop, models
     from kmodels.config import RunConfig
 
+    recipe = dict(recipe)
+    loss_scale_factor = recipe.pop("loss_scale_factor", None)
     config = RunConfig(model=name, learning_rate=1e-3, epochs=1, seed=1, **SIZES[name] | recipe).resolved("torch")
     backends.current().configure()
     keras.utils.set_random_seed(1)
@@ -38,6 +40,7 @@ def trained(name, recipe, by_keras, precision="float32"):
         model = models.build(config, 3, 200, backbone)
         of_keras = model.train_step
         loop.compile_model(model, config, num_steps=6)
+        model.optimizer.loss_scale_factor = loss_scale_factor
     finally:
         keras.config.set_dtype_policy(before)
     if by_keras:
@@ -97,21 +100,54 @@ def test_a_step_does_what_keras_does(name, recipe):
 def test_the_loss_and_its_gradient_are_those_of_smoothed_cross_entropy(label_smoothing, num_rows):
     import torch
 
-    from kmodels.backends.torch.steps import _Loss
+    from kmodels.backends.torch.steps import loss_of
     from kmodels.losses import SmoothedCrossEntropy
 
     numbers = np.random.default_rng(0)
     labels, weights = torch.tensor([2, 0, 1, 1, 0]), torch.tensor([1.0, 3.0, 1.0, 0.5, 0.0])
-    given = [torch.tensor(numbers.normal(size=(5, 3)), dtype=torch.float32, requires_grad=True)]
-    given.append(given[0].detach().clone().requires_grad_())
-    expected = SmoothedCrossEntropy(label_smoothing, num_rows)(labels, given[0], weights)
-    got, cross_entropies = _Loss.apply(given[1], labels, weights, label_smoothing, num_rows)
-    torch.testing.assert_close(got, expected)
-    torch.testing.assert_close(cross_entropies, torch.nn.functional.cross_entropy(given[1], labels, reduction="none"))
-    assert not cross_entropies.requires_grad
-    for loss in (expected, got):
-        (3 * loss).backward()
-    torch.testing.assert_close(given[1].grad, given[0].grad)
+    logits = torch.tensor(numbers.normal(size=(5, 3)), dtype=torch.float32, requires_grad=True)
+    expected = SmoothedCrossEntropy(label_smoothing, num_rows)(labels, logits, weights)
+    expected.backward()
+    got, gradient, cross_entropies = loss_of(logits.detach(), labels, weights, label_smoothing, num_rows)
+    torch.testing.assert_close(got, expected.detach())
+    torch.testing.assert_close(gradient, logits.grad)
+    by_torch = torch.nn.functional.cross_entropy(logits.detach(), labels, reduction="none")
+    torch.testing.assert_close(cross_entropies, by_torch)
+
+
+def test_figures_are_the_same_on_every_device_and_those_of_keras():
+    import keras
+    import torch
+
+    from kmodels.backends.torch.figures import KINDS, Figures
+
+    numbers, told = torch.Generator().manual_seed(1), []
+    of_each = [Figures(keras.metrics.Mean("loss"), *(kind() for kind in KINDS)) for _ in range(2)]
+    of_each[1]._on_cpu = of_each[1]._on_device
+    by_keras = [kind() for kind in KINDS]
+    for step in range(4):
+        logits = torch.randn(6, 3, generator=numbers)
+        labels = torch.randint(0, 3, (6,), generator=numbers)
+        weights = torch.tensor([1.0, 2.0, 0.5, 1.0, 0.0, 0.0]).roll(step).index_fill(0, torch.arange(step), 0.0)
+        if step == 2:
+            logits[5, 1] = torch.inf
+        cross_entropies = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+        given = [torch.tensor(0.5 + step), logits, cross_entropies, labels, weights]
+        told = [{name: float(value) for name, value in figures(*given).items()} for figures in of_each]
+        for figure in by_keras:
+            figure.update_state(labels, logits, sample_weight=weights)
+        expected = {figure.name: float(figure.result()) for figure in by_keras} | {"loss": (0.5 + 0.5 + step) / 2}
+        for each in told:
+            assert each == pytest.approx(expected, rel=1e-6, nan_ok=True)
+    assert told[0]["first_nonfinite_step"] == 2
+
+
+def test_a_loss_is_scaled_where_the_optimizer_wants_it():
+    expected, got = (trained("textcnn", {"loss_scale_factor": 64.0}, by_keras)[2] for by_keras in (True, False))
+    assert got.train_step._is_ours
+    for before, now in zip(expected.optimizer._momentums, got.optimizer._momentums, strict=True):
+        assert before.numpy().any()
+        np.testing.assert_allclose(now.numpy(), before.numpy(), rtol=1e-3, atol=1e-6, err_msg=before.path)
 
 
 def test_a_step_in_bfloat16_does_what_keras_does():

@@ -59,19 +59,25 @@ def test_it_is_the_whole_gradient_bit_for_bit_in_every_step(table, shape):
         assert rows_of(gradient._kept)[0].tolist() == sorted(set(places.view(-1).tolist()))
 
 
+@pytest.mark.parametrize("columns", [None, (0, 2, 3)], ids=["all columns", "some columns"])
 @pytest.mark.parametrize("num_rows", [None, 5])
-def test_different_rows_are_not_added_up_first_and_filled_up(table, num_rows):
+def test_different_rows_are_not_added_up_first_and_filled_up(table, num_rows, columns):
     import torch
 
     from kmodels.backends.torch.tables import GradientByRows, take_different
 
     rows, factor = torch.tensor([3, 8, 1999]), torch.randn(num_rows or 3, 5)
     gradient = GradientByRows(table)
+    scaled = torch.ones(5)
+    if columns:
+        columns, scaled = torch.tensor(columns), 1.25 * torch.zeros(5).index_fill(0, torch.tensor(columns), 1.0)
 
     def loss():
-        taken = take_different(table, rows, num_rows)
+        taken = take_different(table, rows, num_rows, columns, 1.25)
+        expected = table.value.detach()[rows] * scaled
+        assert torch.equal(taken[:3], expected if columns is None else expected[:, columns])
         assert not taken[3:].any()
-        return (taken * factor).sum()
+        return (taken * factor[:, : taken.shape[1]]).sum()
 
     for _ in range(2):
         got, expected = gradient_of(table, loss, [gradient]).clone(), gradient_of(table, loss)

@@ -126,18 +126,18 @@ def num_rows(request, monkeypatch):
     return 64 if request.param == "oneDNN" else len(WORDS) + 1
 
 
-def test_a_word_is_multiplied_once_and_padding_stays_zero(num_rows):
-    model, multiplied = made(prepared=True), []
-    convolutions = model.get_layer("convolutions")
-    products = convolutions.products
+def test_a_word_is_multiplied_once_and_padding_stays_zero(monkeypatch, num_rows):
+    from kmodels.backends.torch import products
 
-    def noted(rows):
+    model, multiplied, of_each = made(prepared=True), [], products.of_each
+
+    def noted(rows, *layers, columns=None):
         multiplied.append(rows)
-        return products(rows)
+        return of_each(rows, *layers, columns=columns)
 
-    convolutions.products = noted
+    monkeypatch.setattr(products, "of_each", noted)
     trained_once(model)
-    (rows,) = multiplied
+    rows, *_ = multiplied
     assert rows.any(dim=1).tolist() == [True] * len(WORDS) + [False] * (num_rows - len(WORDS))
 
 
@@ -167,24 +167,60 @@ def test_batches_have_few_numbers_of_rows_and_always_one_for_hidden_words(monkey
     monkeypatch.setattr(products, "_is_onednn_faster", lambda: True)
     layer = made(prepared=True).get_layer("embedding")
     ids = _tensor(np.arange(1, num_words + 1, dtype="int32")[None])
-    rows, places = layer.call(ids, ids > 5).kmodels_rows_at
+    rows, places, _ = layer.call(ids, ids > 5).kmodels_rows_at
     assert len(rows) == (64 if num_words < 64 else 128)
     assert not rows[places[0, :5]].any() and (places[0, :5] == num_words).all()
     with torch.no_grad():  # MKL multiplies as many as there are
         assert len(layer.call(ids, ids > 5).kmodels_rows_at[0]) == num_words + 1
 
 
-def test_a_word_is_dropped_in_part_everywhere_alike():
+def read_by(readers, model):
+    """The model with a sum of its words' vectors beside the logits; or these vectors alone, which no layer reads."""
+    import keras
+
+    vectors = model.get_layer("embedding").output
+    outputs = [*model.outputs, keras.ops.sum(vectors, axis=1)] if readers == "sum" else vectors
+    return keras.Model(model.inputs, outputs)
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "others", "are_whole"),
+    [
+        ("textcnn", "float32", None, False),
+        ("textcnn", "mixed_bfloat16", None, False),
+        ("bilstm", "float32", None, False),
+        ("bilstm", "mixed_bfloat16", None, True),
+        ("bilstm", "float32", "sum", True),
+        ("bilstm", "float32", "none", True),
+    ],
+)
+def test_a_step_makes_the_vectors_of_all_tokens_where_somebody_reads_them(name, precision, others, are_whole):
+    from kmodels import backends
+    from kmodels.backends.torch import tables
+
+    model = made(prepared=not others, name=name, precision=precision)
+    if others:
+        model = read_by(others, model)
+        backends.current().prepare(model)
+    layer, given = model.get_layer("embedding"), [*map(_tensor, INPUTS.values())]
+    expected = layer.call(*given).detach()
+    with tables.by_rows([tables.GradientByRows(layer.embeddings)]):
+        vectors = layer.call(*given).detach()
+    assert vectors.shape == expected.shape
+    assert (vectors == expected).all() if are_whole else vectors.isnan().all()
+
+
+def test_the_same_elements_of_all_words_are_dropped():
+    import torch
+
     layer = made(prepared=True, name="bilstm", dropout=0.5, word_dropout=0.0).get_layer("embedding")
     whole, dropped = (
         layer.call(*map(_tensor, INPUTS.values()), training=training).detach() for training in (False, True)
     )
     assert [int(each.state[1]) for each in (layer.dropout_generator, layer.seed_generator)] == [1, 0]
-    assert (dropped[0, 0] == dropped[0, 2]).all() and (dropped[0, 1] == dropped[1, 0]).all()
-    real = whole[_tensor(INPUTS["padding_mask"])].unique(dim=0)
-    parts = dropped[_tensor(INPUTS["padding_mask"])].unique(dim=0)
-    assert real.shape == parts.shape
-    assert 0.4 < (parts == 0).float().mean() < 0.6
+    stays = dropped[0, 0] != 0
+    assert stays.sum() == layer.embedding_dim // 2
+    assert torch.equal(dropped, whole * stays * 2)
 
 
 def _tensor(value):

@@ -131,16 +131,24 @@ def test_states_of_hidden_tokens_are_zero_in_training_only():
     np.testing.assert_array_equal(to_numpy(layer(x, shown, training=True)), x * shown[:, :, None])
 
 
-def test_elements_of_a_word_are_dropped_wherever_a_batch_has_it_and_the_others_are_larger():
+@pytest.mark.parametrize(
+    ("dim", "rate", "num_dropped"), [(400, 0.25, 100), (300, 0.5, 150), (7, 0.5, 4), (3, 0.9, 2), (3, 0.1, 0)], ids=str
+)
+def test_each_batch_drops_so_many_elements_of_all_its_words_and_the_others_are_larger(dim, rate, num_dropped):
     from kmodels.layers.word_embedding import WordEmbedding
 
-    layer = WordEmbedding(50, 400, dropout=0.25, seed=1)
+    layer = WordEmbedding(50, dim, dropout=rate, seed=1)
     ids = np.array([[3, 7, 3, 5], [7, 2, 0, 0]], "int32")
-    whole, dropped, again = (to_numpy(layer(ids, ids > 0, training=training)) for training in (False, True, True))
+    whole, *batches = (to_numpy(layer(ids, ids > 0, training=step > 0)) for step in range(9))
     np.testing.assert_array_equal(whole, to_numpy(layer(ids, ids > 0)))
-    for one, other in [((0, 0), (0, 2)), ((0, 1), (1, 0))]:
-        np.testing.assert_array_equal(dropped[one], dropped[other])
-    stays = dropped != 0
-    np.testing.assert_allclose(dropped[stays], whole[stays] / 0.75, rtol=1e-6)
-    assert 0.7 < stays[ids > 0].mean() < 0.8
-    assert (stays[0, 0] != stays[0, 1]).any() and (stays != (again != 0)).any()
+    masks = []
+    for dropped in batches:
+        stays = dropped[ids > 0] != 0
+        assert (stays == stays[0]).all() and (~stays[0]).sum() == num_dropped
+        np.testing.assert_allclose(
+            dropped[:, :, stays[0]], whole[:, :, stays[0]] * dim / (dim - num_dropped), rtol=1e-6
+        )
+        masks.append(stays[0])
+    assert (len({mask.tobytes() for mask in masks}) > 1) == (num_dropped > 0)
+    if dim == 300:  # each element as often as any other
+        assert 0.2 < np.mean(masks, axis=0).mean() < 0.8 and np.mean(masks, axis=0).std() < 0.25

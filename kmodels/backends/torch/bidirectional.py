@@ -17,22 +17,22 @@ _ONE, _LESS_ONE = torch.tensor([1.0, -1.0])
 _aten = torch.ops.aten
 
 
-def call(layer, keras_call, x, padding_mask):
+def call(layer, keras_call, cells, x, padding_mask):
     """BidirectionalLSTM.call.
 
     Args:
         layer: BidirectionalLSTM.
         keras_call: its `call`, for what is not computed here.
+        cells: [LSTMCell, LSTMCell], of its directions.
         x: torch.Tensor, float, (batch, length, dim); as `words` gives it where it is of few different rows.
         padding_mask: torch.Tensor, bool, (batch, length).
     """
-    rows, places = getattr(x, "kmodels_rows_at", (None, None))
+    rows, places, columns = getattr(x, "kmodels_rows_at", (None, None, None))
     if rows is None or places is None or rows.dtype != torch.float32 or x.shape[1] == 0:
         return keras_call(x, padding_mask)
-    cells = [lstm.cell for lstm in (layer.forward_lstm, layer.backward_lstm)]
-    of_rows = products.of_each(rows, *[(cell.bias._value, cell.kernel._value) for cell in cells])
+    of_rows = products.of_each(rows, *[(cell.bias._value, cell.kernel._value) for cell in cells], columns=columns)
     recurrent = [cell.recurrent_kernel._value for cell in cells]
-    is_real = None if padding_mask.all() else padding_mask
+    is_real = None if padding_mask.numpy().all() else padding_mask
     states = _States.apply(*of_rows, torch.stack([places, _reversed(places, is_real)]), *recurrent)
     if layer.pooling == "max":
         return _Largest.apply(states, is_real)
@@ -189,4 +189,5 @@ def _go_back(of_gates, of_cells, gates, of_states, turned):
 
 def prepare(layer):
     """Has a BidirectionalLSTM be computed so."""
-    layer.call = functools.partial(call, layer, layer.call)
+    cells = [lstm.cell for lstm in (layer.forward_lstm, layer.backward_lstm)]
+    layer.call = functools.partial(call, layer, layer.call, cells)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from kmodels.backends.torch.tables import GradientByRows, filled_up, rows_of
+from kmodels.backends.torch.tables import GradientByRows, rows_of
 
 STEPS = 128  # after which all rows are brought up to date
 _TERMS = 4
@@ -79,15 +79,15 @@ class DeferredRows(GradientByRows):
         """Whether no row has missed a step."""
         return self._missed.num_steps == 0
 
-    def read(self, places, num_different=None):
+    def read(self, places, are_different):
         """As of all tables, after all steps."""
-        if num_different is None or len(places) * _SHARE > len(self._updated_in):
+        if not are_different or len(places) * _SHARE > len(self._updated_in):
             self.bring_up_to_date()
-            return super().read(places, num_different)
+            return super().read(places, are_different)
         rows = [tensor.index_select(0, places) for tensor in self._tensors]
         self._catch_up(rows, self._updated_in.index_select(0, places))
         self._taken = places, rows
-        return filled_up(rows[0], num_different)  # a copy: what is updated is not what others keep for a gradient
+        return rows[0]
 
     def add(self, places, gradient, are_different):
         """As of all tables; of rows that were taken, the gradient is noted and not written."""

@@ -80,8 +80,7 @@ def _number(seed):
             seed.on_host = HostCopy()
         state = seed.state._value
         first, call = seed.on_host.numbers(state)
-        state[1].add_(1)
-        seed.on_host.counted(state)
+        seed.on_host.count_up(state)
     mixed = (first % 2**32 << 32) + call % 2**32 + 0x9E3779B97F4A7C15
     mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 % 2**64
     mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB % 2**64

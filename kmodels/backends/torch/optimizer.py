@@ -45,10 +45,10 @@ def _fused(kind: Any):
             variables = None if trainable_variables is None else list(trainable_variables)
             if any(gradient is None for gradient in grads) or not self._are_plain(variables):
                 super().apply(grads, variables)
+                self._batches_on_host.counted(self._iterations._value)
             else:
                 self._backend_apply_gradients(grads, variables)
-                self._iterations._value.add_(1)
-            self._batches_on_host.counted(self._iterations._value)
+                self._batches_on_host.count_up(self._iterations._value)
 
         def _are_plain(self, variables):
             """True for those of which Keras would only find out, in every step, that nothing else is to be done."""

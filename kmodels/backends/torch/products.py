@@ -44,11 +44,21 @@ def product(bias, x, kernel):
     return of_each(x, (bias, kernel))[0]
 
 
-def of_each(x, *layers):
-    """The `product` of the same rows with each of some (bias, kernel): [(rows, out), …]."""
+def of_each(x, *layers, columns=None):
+    """The `product` of the same rows with each of some (bias, kernel): [(rows, out), …].
+
+    Args:
+        x: (rows, dim).
+        layers: (bias, kernel), as `product` has them.
+        columns: int64, (dim,): the rows of the kernels that x is to be multiplied with, different ones; None for all.
+    """
     if torch.is_grad_enabled() and _are_for_onednn(x, layers[0][1]):
-        return _Products.apply(x, *itertools.chain(*layers))
-    return [torch.mm(x, kernel) if bias is None else torch.addmm(bias, x, kernel) for bias, kernel in layers]
+        return _Products.apply(x, columns, *itertools.chain(*layers))
+    found = []
+    for bias, kernel in layers:
+        kernel = kernel if columns is None else kernel.index_select(0, columns)
+        found.append(torch.mm(x, kernel) if bias is None else torch.addmm(bias, x, kernel))
+    return found
 
 
 def rounded(num_rows):
@@ -154,20 +164,30 @@ def _in_kernel(x, kernel):
 
 class _Products(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, *biases_and_kernels):
+    def forward(ctx, x, columns, *biases_and_kernels):
         biases, kernels = biases_and_kernels[::2], biases_and_kernels[1::2]
+        ctx.columns, ctx.height = columns, len(kernels[0])
+        if columns is not None:
+            kernels = tuple(kernel.index_select(0, columns) for kernel in kernels)
         ctx.save_for_backward(x, *kernels)
         return tuple(_times(x, kernel.t(), bias) for bias, kernel in zip(biases, kernels))
 
     @staticmethod
     def backward(ctx, *gradients):
         x, *kernels = ctx.saved_tensors
-        in_kernel: Any = _in_kernel(x, kernels[0]) if any(ctx.needs_input_grad[1:]) else None
+        in_kernel: Any = _in_kernel(x, kernels[0]) if any(ctx.needs_input_grad[2:]) else None
         of_x, found = None, []
         for number, (gradient, kernel) in enumerate(zip(gradients, kernels)):
-            of_bias, of_kernel = ctx.needs_input_grad[1 + 2 * number : 3 + 2 * number]
+            of_bias, of_kernel = ctx.needs_input_grad[2 + 2 * number : 4 + 2 * number]
             found.append(gradient.sum(0) if of_bias else None)
-            found.append(in_kernel(gradient) if of_kernel else None)
+            found.append(_among(ctx.height, ctx.columns, in_kernel(gradient)) if of_kernel else None)
             if ctx.needs_input_grad[0]:
                 of_x = _times(gradient, kernel) if of_x is None else _plus(of_x, gradient, kernel)
-        return of_x, *found
+        return of_x, None, *found
+
+
+def _among(num_rows, places, rows):
+    """Rows at some places of so many, the others 0; as they are where the places are None."""
+    if places is None:
+        return rows
+    return rows.new_zeros(num_rows, rows.shape[1]).index_copy_(0, places, rows)

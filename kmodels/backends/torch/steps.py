@@ -13,10 +13,8 @@ from torch.nn import functional
 
 from kmodels.backends.plain import is_plain
 from kmodels.backends.torch import deferred, graph, tables
-from kmodels.callbacks.finite import FirstNonFiniteStep
-from kmodels.losses import Accuracy, CrossEntropy, SmoothedCrossEntropy
-
-FIGURES = [CrossEntropy, Accuracy, FirstNonFiniteStep]
+from kmodels.backends.torch.figures import KINDS, Figures
+from kmodels.losses import SmoothedCrossEntropy
 
 
 class Step:
@@ -56,14 +54,15 @@ class Step:
             tensor.grad = None
         with tables.by_rows(self._tables):
             (logits,) = self._computed(inputs, True)
-            logits = logits.float()
-            loss, cross_entropies = _Loss.apply(
-                logits, labels, weights, self._model.loss.label_smoothing, self._model.loss.num_rows
+            of_loss = self._model.loss
+            values = logits.detach().float()
+            loss, gradient, cross_entropies = loss_of(
+                values, labels, weights, of_loss.label_smoothing, of_loss.num_rows
             )
-            self._optimizer.scale_loss(loss).backward()
+            logits.backward(self._optimizer.scale_loss(gradient).to(logits.dtype))
         with torch.no_grad():
             self._optimizer.apply([tensor.grad for tensor in self._tensors], self._variables)
-            return self._figures(loss.detach(), logits.detach(), cross_entropies, labels, weights)
+            return self._figures(loss, values, cross_entropies, labels, weights)
 
     def _look_at_model(self):
         """Finds once what a compiled model has."""
@@ -71,7 +70,7 @@ class Step:
         self._optimizer = model.optimizer
         figures = model._compile_metrics.metrics if model._compile_metrics else []
         kinds = [type(figure) for figure in figures]
-        self._is_ours = is_plain(model) and type(model.loss) is SmoothedCrossEntropy and kinds == FIGURES
+        self._is_ours = is_plain(model) and type(model.loss) is SmoothedCrossEntropy and kinds == KINDS
         if not self._is_ours:
             return
         self._computed = graph.function_of(model)
@@ -79,57 +78,33 @@ class Step:
         self._tensors = [variable.value for variable in self._variables]
         self._device = self._tensors[0].device
         self._tables = [deferred.gradient_of(each, model.optimizer) for each in tables.tables_of(self._variables)]
-        self._means, self._finite = [model._loss_tracker, *figures[:-1]], figures[-1]
-
-    def _figures(self, loss, logits, cross_entropies, labels, weights):
-        """Brings the figures up to date, and tells them."""
-        are_rows = (weights > 0).float()  # (batch,)
-        cross_entropy, rows = cross_entropies.dot(are_rows), are_rows.sum()
-        correct = (logits.argmax(-1) == labels).float().dot(are_rows)
-        totals = [mean.total._value for mean in self._means]
-        counts = [mean.count._value for mean in self._means]
-        torch._foreach_add_([*totals, *counts[1:]], [loss * len(labels), cross_entropy, correct, rows, rows])
-        counts[0].add_(len(labels))
-        values = torch._foreach_div(totals, torch._foreach_clamp_min(counts, 1e-30))
-        steps, first = self._finite.steps._value, self._finite.first._value
-        steps.add_(1)
-        is_finite = torch.linalg.vector_norm(logits, torch.inf) < torch.inf  # the largest; no number if one is none
-        torch.where((first == 0) > is_finite, steps, first, out=first)
-        names = [mean.name for mean in self._means]
-        return dict(zip(names, values)) | {self._finite.name: first - 1}
+        self._figures = Figures(model._loss_tracker, *figures)
 
 
-class _Loss(torch.autograd.Function):
-    """SmoothedCrossEntropy's mean over a batch, and each sentence's cross-entropy without smoothing or a gradient."""
+def loss_of(logits, labels, weights, smoothing, num_rows):
+    """SmoothedCrossEntropy's mean over a batch, without autograd.
 
-    @staticmethod
-    def forward(ctx, logits, labels, weights, smoothing, num_rows):
-        """
-        Args:
-            logits: float32, (batch, num_classes).
-            labels: int64, (batch,).
-            weights: float32, (batch,).
-            smoothing: the part of a target that all classes share.
-            num_rows: by what a sum is divided; None for the sum of the weights.
-        """
-        log_probabilities = functional.log_softmax(logits, -1)
-        losses = cross_entropies = functional.nll_loss(log_probabilities, labels, reduction="none")
-        if smoothing:
-            losses = torch.lerp(cross_entropies, -log_probabilities.mean(-1), smoothing)
-        parts = weights / (num_rows or weights.sum().clamp(min=1e-30))
-        ctx.save_for_backward(log_probabilities, labels, parts)
-        ctx.smoothing = smoothing
-        ctx.mark_non_differentiable(cross_entropies)
-        return losses.dot(parts), cross_entropies
+    Args:
+        logits: float32, (batch, num_classes).
+        labels: int64, (batch,).
+        weights: float32, (batch,).
+        smoothing: the part of a target that all classes share.
+        num_rows: by what a sum is divided; None for the sum of the weights.
 
-    @staticmethod
-    def backward(ctx, gradient, _):
-        log_probabilities, labels, parts = ctx.saved_tensors
-        found = log_probabilities.exp()
-        if ctx.smoothing:
-            found.sub_(ctx.smoothing / found.shape[1])
-        found.scatter_add_(1, labels[:, None], found.new_full((len(labels), 1), ctx.smoothing - 1))
-        return found.mul_((parts * gradient)[:, None]), None, None, None, None
+    Returns:
+        (the loss, (); its gradient for the logits, (batch, num_classes); each sentence's cross-entropy without
+        smoothing, (batch,)).
+    """
+    log_probabilities = functional.log_softmax(logits, -1)
+    losses = cross_entropies = functional.nll_loss(log_probabilities, labels, reduction="none")
+    if smoothing:
+        losses = torch.lerp(cross_entropies, -log_probabilities.mean(-1), smoothing)
+    parts = weights / (num_rows or weights.sum().clamp(min=1e-30))
+    gradient = log_probabilities.exp()
+    if smoothing:
+        gradient.sub_(smoothing / gradient.shape[1])
+    gradient.scatter_(1, labels[:, None], smoothing - 1, reduce="add").mul_(parts[:, None])
+    return losses.dot(parts), gradient, cross_entropies
 
 
 def _moved(part, device):

@@ -28,31 +28,31 @@ def take(x, indices, axis=None):
     return _looked_up(x, indices.long(), gradient)
 
 
-def take_different(table, rows, num_rows=None):
+def take_different(table, rows, num_rows=None, columns=None, factor=1.0):
     """The same of rows that are all different and in order, and after them rows of 0.
 
     Args:
         table: keras.Variable, (number of rows, dim).
         rows: int64, (number,).
         num_rows: how many to give; None for no more than these.
+        columns: int64, different ones in order: of which columns; None for all.
+        factor: what these are multiplied with.
     """
     num_rows = len(rows) if num_rows is None else num_rows
     gradient = getattr(table, "gradient_by_rows", None)
-    if gradient is None:
-        return functional.pad(_keras_take(table, rows, 0), (0, 0, 0, num_rows - len(rows)))
-    return _looked_up(table, rows, gradient, num_rows)
+    if gradient is not None:
+        return _looked_up(table, rows, gradient, num_rows, columns, factor)
+    vectors = functional.pad(_keras_take(table, rows, 0), (0, 0, 0, num_rows - len(rows)))
+    return vectors if columns is None else vectors.index_select(1, columns) * factor
 
 
-def filled_up(rows, num_rows):
-    """A copy of rows, (number, dim), with so many rows of 0 after them that there are `num_rows`."""
-    found = rows.new_empty(num_rows, rows.shape[1])
-    found[: len(rows)] = rows
-    found[len(rows) :] = 0
-    return found
+def is_found_by_rows(table):
+    """Whether a training step is under way that finds a table's gradient by its rows."""
+    return getattr(table, "gradient_by_rows", None) is not None
 
 
-def _looked_up(table, places, gradient, num_different=None):
-    vectors = _Lookup.apply(table._value, places, gradient, num_different)
+def _looked_up(table, places, gradient, *of_different):
+    vectors = _Lookup.apply(table._value, places, gradient, *of_different)
     scope = get_autocast_scope()
     return scope.maybe_cast(vectors) if scope and table._autocast else vectors
 
@@ -103,19 +103,17 @@ class GradientByRows:
         """Whether all rows are as all steps have left them."""
         return True
 
-    def read(self, places, num_different=None):
+    def read(self, places, are_different):
         """Vectors of the table.
 
         Args:
             places: int64, (…).
-            num_different: how many rows to give where these are all different and in order, the last ones 0; None where
-                they are not.
+            are_different: they are different rows, in order.
 
         Returns:
-            (…, dim).
+            (…, dim); of different rows the table's own, which whoever keeps them has to copy.
         """
-        vectors = functional.embedding(places, self.variable._value)
-        return vectors if num_different is None else filled_up(vectors, num_different)
+        return functional.embedding(places, self.variable._value)
 
     def add(self, places, gradient, are_different):
         """Adds the gradients of vectors to the rows that they are from.
@@ -204,16 +202,41 @@ def _summed(places, gradients, num_rows):
 
 
 class _Lookup(torch.autograd.Function):
-    """Rows of a table."""
+    """Rows of a table; of different ones, as `take_different` has it."""
 
     @staticmethod
-    def forward(ctx, table, places, gradient, num_different):
+    def forward(ctx, table, places, gradient, num_rows=None, columns=None, factor=1.0):
+        are_different = num_rows is not None
         ctx.save_for_backward(places)
-        ctx.add = functools.partial(gradient.add, are_different=num_different is not None)
-        return gradient.read(places, num_different)
+        ctx.add = functools.partial(gradient.add, are_different=are_different)
+        ctx.dim, ctx.columns, ctx.factor = table.shape[1], columns, factor
+        rows = gradient.read(places, are_different)
+        return _filled_up(rows, num_rows, columns, factor) if are_different else rows
 
     @staticmethod
     def backward(ctx, gradient):
         (places,) = ctx.saved_tensors
-        ctx.add(places, gradient[: len(places)])
-        return None, None, None, None
+        gradient = gradient[: len(places)]
+        if ctx.columns is not None:
+            gradient = _spread(gradient, ctx.dim, ctx.columns, ctx.factor)
+        ctx.add(places, gradient)
+        return None, None, None, None, None, None
+
+
+def _filled_up(rows, num_rows, columns, factor):
+    """A copy of rows, (number, dim), as `take_different` has it."""
+    number, dim = rows.shape
+    if columns is None:
+        found = rows.new_empty(num_rows, dim)
+        found[:number] = rows
+    else:
+        found = rows.new_empty(num_rows, len(columns))
+        torch.gather(rows, 1, columns.expand(number, -1), out=found[:number]).mul_(factor)
+    found[number:] = 0
+    return found
+
+
+def _spread(gradient, dim, columns, factor):
+    """The gradient of rows, (number, dim), by that of some of their columns, which were multiplied with a factor."""
+    found = gradient.new_zeros(len(gradient), dim)
+    return found.scatter_(1, columns.expand(len(gradient), -1), gradient * factor)

@@ -6,16 +6,21 @@ straight to the products that this window is the sum of.
 """
 
 import functools
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from keras import ops
 from torch.nn import functional
 
 from kmodels.backends.torch import bidirectional, products, tables
-from kmodels.backends.torch.dropout import dropout, uniform
+from kmodels.backends.torch.dropout import uniform
 from kmodels.layers.bidirectional_lstm import BidirectionalLSTM
 from kmodels.layers.convolutions import ConvolutionMaxima
 from kmodels.layers.word_embedding import WordEmbedding
+
+# Layers that take the rows, and in which number formats.
+_READERS = {ConvolutionMaxima: ("float32", "bfloat16", "float16"), BidirectionalLSTM: ("float32",)}
 
 
 def prepare(model):
@@ -27,26 +32,58 @@ def prepare(model):
     for layer in model._flatten_layers():
         kind = type(layer)
         if kind is WordEmbedding:
-            layer.call = functools.partial(_vectors, layer, layer.call)
+            layer.call = functools.partial(_vectors, layer, layer.call, _are_rows_enough(model, layer))
         elif kind is ConvolutionMaxima:
             layer.call = functools.partial(_maxima, layer, layer.call, _Windows(layer))
         elif kind is BidirectionalLSTM:
             bidirectional.prepare(layer)
 
 
-def _vectors(layer, keras_call, token_ids, padding_mask, training=False):
-    """WordEmbedding.call; what it gives knows of which rows it is made, the last of them 0."""
+class RowsAt(NamedTuple):
+    """Of which rows a batch's vectors are made: `kmodels_rows_at` of what WordEmbedding gives.
+
+    Attributes:
+        rows: float, (number of rows, dim); the last ones are 0.
+        places: int64, (batch, length): the row of each token.
+        columns: int64, (dim,): which of a vector's elements the rows have, all others are 0; None for all.
+    """
+
+    rows: Any = None
+    places: Any = None
+    columns: Any = None
+
+
+def _vectors(layer, keras_call, are_rows_enough, token_ids, padding_mask, training=False):
+    """WordEmbedding.call; what it gives knows of which rows it is made, and in a step is no more if that will do."""
     if token_ids.device.type != "cpu":
         return keras_call(token_ids, padding_mask, training=training)
     words, numbers = tables.distinct(token_ids.reshape(-1).long(), layer.vocabulary_size)
-    rows = tables.take_different(layer.embeddings, words, products.rounded(len(words) + 1))
-    if training and layer.dropout:
-        rows = dropout(rows, layer.dropout, seed=layer.dropout_generator)
+    kept = _kept(layer) if training and layer.num_dropped else None
+    num_rows, factor = products.rounded(len(words) + 1), 1.0 if kept is None else layer.factor
+    rows = tables.take_different(layer.embeddings, words, num_rows, kept, factor)
     shown = _shown(layer, padding_mask, training)
     places = numbers.reshape(token_ids.shape).masked_fill(torch.logical_not(shown), len(words))
-    vectors = functional.embedding(places, rows, padding_idx=len(words))  # that row is 0 and needs no gradient
-    vectors.kmodels_rows_at = rows, places  # type: ignore[attr-defined]
+    if are_rows_enough and token_ids.shape[1] and tables.is_found_by_rows(layer.embeddings):
+        vectors = rows.new_full((), torch.nan).expand(*places.shape, layer.embedding_dim)
+    else:
+        whole = rows if kept is None else rows.new_zeros(num_rows, layer.embedding_dim).index_copy(1, kept, rows)
+        vectors = functional.embedding(places, whole, padding_idx=len(words))  # that row is 0 and needs no gradient
+    vectors.kmodels_rows_at = RowsAt(rows, places, kept)  # type: ignore[attr-defined]
     return vectors
+
+
+def _kept(layer):
+    """WordEmbedding.kept, by the same random numbers: int64, (number,), in order."""
+    draw = uniform((layer.embedding_dim,), seed=layer.dropout_generator)
+    return torch.from_numpy(np.sort(np.argsort(draw.numpy(), kind="stable")[layer.num_dropped :]))
+
+
+def _are_rows_enough(model, layer):
+    """Whether nobody in a model but layers that take its rows reads what a WordEmbedding gives."""
+    dtype, given = layer.compute_dtype, [id(tensor) for node in layer._inbound_nodes for tensor in node.outputs]
+    readers = [node.operation for node in layer._outbound_nodes]
+    are_known = all(dtype in _READERS.get(type(each), ()) and dtype == each.compute_dtype for each in readers)
+    return are_known and not any(id(tensor) in given for tensor in model.outputs)
 
 
 def _shown(layer, padding_mask, training):
@@ -59,10 +96,12 @@ def _shown(layer, padding_mask, training):
 
 def _maxima(layer, keras_call, windows, x, padding_mask):
     """ConvolutionMaxima.call."""
-    rows, places = getattr(x, "kmodels_rows_at", (None, None))
+    rows, places, columns = getattr(x, "kmodels_rows_at", RowsAt())
     if rows is None:
         return keras_call(x, padding_mask)
-    maxima = _Maxima.apply(layer.products(rows), places, padding_mask, windows)
+    kernel = ops.convert_to_tensor(layer.kernel)
+    (of_rows,) = products.of_each(rows, (None, kernel.reshape(len(kernel), -1)), columns=columns)
+    maxima = _Maxima.apply(of_rows, places, padding_mask, windows)
     return functional.relu(maxima + ops.convert_to_tensor(layer.bias))
 
 
@@ -115,7 +154,7 @@ class _Maxima(torch.autograd.Function):
                 sums[:, :-shift, first:] += found[:, shift:, columns]
             elif shift < 0:
                 sums[:, -shift:, first:] += found[:, :shift, columns]
-        if not padding_mask.all():
+        if not padding_mask.numpy().all():
             sums.masked_fill_(torch.logical_not(padding_mask)[:, :, None], -torch.inf)
         maxima, at = sums.max(dim=1)
         ctx.save_for_backward(places, at)
