@@ -220,6 +220,7 @@ def test_the_same_elements_of_all_words_are_dropped():
     assert [int(each.state[1]) for each in (layer.dropout_generator, layer.seed_generator)] == [1, 0]
     stays = dropped[0, 0] != 0
     assert stays.sum() == layer.embedding_dim // 2
+    assert torch.equal(stays, made(prepared=False, name="bilstm", dropout=0.5).get_layer("embedding").kept())
     assert torch.equal(dropped, whole * stays * 2)
 
 
