@@ -59,7 +59,9 @@ class Step:
             loss, gradient, cross_entropies = loss_of(
                 values, labels, weights, of_loss.label_smoothing, of_loss.num_rows
             )
-            logits.backward(self._optimizer.scale_loss(gradient).to(logits.dtype))
+            gradient = self._optimizer.scale_loss(gradient).to(logits.dtype)
+            # A product's gradient is its other factor: `backward(gradient)` would bring sympy up to compare two shapes.
+            logits.reshape(-1).dot(gradient.reshape(-1)).backward()
         with torch.no_grad():
             self._optimizer.apply([tensor.grad for tensor in self._tensors], self._variables)
             return self._figures(loss, values, cross_entropies, labels, weights)
