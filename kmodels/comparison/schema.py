@@ -16,7 +16,7 @@ A `?` marks what may be missing, null or empty; a figure that was not measured i
                         order is the place among all runs of the folder by when they were started
     groups?           [{name, model, backend, precision?, runs?: [name, …], accuracy?, dev_interval? [low, high],
                         training_seconds?, samples_per_second?, peak_host_MiB?, peak_device_MiB?,
-                        fraction_of_peak?}, …]; a figure over runs is
+                        fraction_of_peak? (the median)}, …]; a figure over runs is
                         {count, mean, standard_deviation?, low?, high?}, low to high being its 95 % interval
     pairs?            [{a, b, verdict: better | worse | no difference shown | not tested, difference?, low?, high?,
                         p_value?, mcnemar?: {only_a, only_b, p_value}}, …]: the group a against the group b,

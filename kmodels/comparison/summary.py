@@ -6,6 +6,7 @@ The result is described in `kmodels.comparison.schema`.
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
+from statistics import median
 
 from kmodels import records
 from kmodels.architectures import ARCHITECTURES
@@ -137,10 +138,15 @@ def _group(name, runs, predictions):
         "samples_per_second": _mean([each.get("samples_per_second") for each in metrics]),
         "peak_host_MiB": _mean([each["peak_worker_0_memory_MB"] for each in metrics]),
         "peak_device_MiB": _mean([each.get("peak_gpu_0_memory_MB") for each in metrics]),
-        "fraction_of_peak": (_mean([each.get("fraction_of_peak") for each in metrics]) or {}).get("mean"),
+        "fraction_of_peak": _median([each.get("fraction_of_peak") for each in metrics]),
     }
 
 
 def _mean(values):
     """A `kmodels.statistics.intervals.Mean` as a dict; None if one of the values was not measured."""
     return None if None in values else asdict(mean_interval(values))
+
+
+def _median(values):
+    """The median, which one run whose matrix product was disturbed does not move; None if a value was not measured."""
+    return None if None in values else median(values)

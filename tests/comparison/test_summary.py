@@ -13,7 +13,7 @@ from kmodels.comparison import groups, pairing, reading, schema, summary, table
 from kmodels.errors import InputError
 from kmodels.statistics.intervals import binomial_interval
 from kmodels.statistics.pairs import holm, paired_difference
-from tests.comparison.made_up_runs import LABELS, write_outcomes, write_run
+from tests.comparison.made_up_runs import LABELS, change, write_outcomes, write_run
 
 
 @pytest.fixture
@@ -96,6 +96,14 @@ def test_runs_of_other_settings_are_not_averaged(tmp_path):
         "textcnn-jax (learning_rate=0.001)": ["textcnn-jax-seed-1", "textcnn-jax-seed-2"],
         "textcnn-jax (learning_rate=0.01)": ["textcnn-jax-seed-3"],
     }
+
+
+@pytest.mark.parametrize(("parts", "expected"), [((0.5, 0.96, 0.6), 0.6), ((0.5, 0.6), 0.55), ((0.5, None), None)])
+def test_one_run_whose_matrix_product_was_disturbed_does_not_move_a_groups_part_of_it(tmp_path, parts, expected):
+    for seed, part in enumerate(parts):
+        change(write_run(tmp_path, seed=seed) / records.METRICS, fraction_of_peak=part)
+    (group,) = summary.summarize(tmp_path)["groups"]
+    assert group["fraction_of_peak"] == pytest.approx(expected)
 
 
 def test_runs_of_one_group_and_one_seed_are_told(tmp_path):
